@@ -75,3 +75,13 @@ type EpochStart struct {
 	Epoch  int32
 	Offset Offset
 }
+
+// Stored is an entry in its place, as the consensus layer reports it to the state machine that it drives.
+type Stored struct {
+	Meta
+	// Data is the batch, valid during the call only, when the entry has just been stored; the command of a KindCommand entry when it is
+	// applied; nil otherwise.
+	Data []byte
+	// Token is the one that a local proposal carried, or 0.
+	Token uint64
+}

@@ -16,13 +16,7 @@ type Proposer interface {
 }
 
 // Entry is a log entry as the replication layer reports it.
-type Entry struct {
-	log.Meta
-	// Data is the batch in Stored (valid during the call only) and the command of a KindCommand entry in Apply; nil otherwise.
-	Data []byte
-	// Token is that of the local proposal, or 0.
-	Token uint64
-}
+type Entry = log.Stored
 
 // Config holds the topic-level configuration that a partition acts on. It may change while the partition is open.
 type Config struct {

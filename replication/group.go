@@ -7,12 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Entry has the fields of partition.Entry; internal/broker's adapter converts slices (or both alias log's type).
-type Entry struct {
-	log.Meta
-	Data  []byte
-	Token uint64
-}
+// Entry is a log entry as it is reported to a StateMachine.
+type Entry = log.Stored
 
 // StateMachine is what a group drives. The calls and their order are those documented on partition.Partition.
 type StateMachine interface {
