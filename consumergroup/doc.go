@@ -1,0 +1,2 @@
+// Package consumergroup is the group coordinator.
+package consumergroup

@@ -1,0 +1,2 @@
+// Package protocol is the Kafka wire.
+package protocol
