@@ -22,7 +22,12 @@ type Options struct {
 }
 
 // Server speaks Kafka's protocol on any number of listeners.
-type Server struct{}
+type Server struct {
+	backend Backend
+	opts    Options
+	log     *zap.Logger
+	table   map[int16]*api
+}
 
 func NewServer(b Backend, o Options) *Server { panic("unwritten") }
 
