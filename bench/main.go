@@ -1,0 +1,39 @@
+// Command bench measures Barnabas: how fast it starts and recovers, what it uses, and what it does under hostile traffic. Every figure in the README and in docs/ comes from
+// a run of it. It starts the broker that it measures, on free ports and in a directory of its own, and stops it.
+//
+//	go run ./bench start            time to the first acknowledged produce, idle memory
+//	go run ./bench recovery --gb 10 time until a large partition is served again after kill -9
+//	go run ./bench frames           random and mutated frames beside an honest client
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	root := &cobra.Command{
+		Use:           "bench",
+		Short:         "Measure Barnabas",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	var o options
+	root.PersistentFlags().StringVar(&o.binary, "binary", "bin/barnabas", "the broker to measure (make build)")
+	root.PersistentFlags().StringVar(&o.dir, "dir", "", "directory for its data (default: a temporary one, removed afterwards)")
+	root.PersistentFlags().StringArrayVar(&o.set, "set", nil, "configuration of the broker, name=value, repeatable")
+	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o))
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are common to all workloads.
+type options struct {
+	binary string
+	dir    string
+	set    []string
+}
