@@ -1,0 +1,23 @@
+//go:build !linux
+
+package vfs
+
+// WritevAt writes the buffers one after another.
+func (f *osFile) WritevAt(buffers [][]byte, position int64) (int64, error) {
+	return writeEach(f, buffers, position)
+}
+
+// Sync is fsync where there is no fdatasync.
+func (f *osFile) Sync() error { return f.File.Sync() }
+
+func writeEach(f File, buffers [][]byte, position int64) (int64, error) {
+	var written int64
+	for _, b := range buffers {
+		n, err := f.WriteAt(b, position+written)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
