@@ -1,184 +1,243 @@
 package consumergroup
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"time"
+	"errors"
+	"slices"
+	"unicode/utf16"
+
+	"github.com/barnabas-log/barnabas/internal/coordinator"
+	"github.com/barnabas-log/barnabas/partition"
 )
 
-// Everything that a client may ask of the group coordinator. Codes are Kafka's error codes (0: none). The caller is the protocol package; requests
-// carry no wire types so that the state machine can be tested without them.
-
-// Client identifies who asks.
-type Client struct {
-	ID   string // client id
-	Host string // "/127.0.0.1"
+// Service is the group coordinator of this node: it routes each request to the shard that has the group. internal/broker tells it which partitions of
+// __consumer_offsets this node leads. It implements API.
+type Service struct {
+	opts    Options
+	runtime *coordinator.Runtime
 }
 
-// Protocol is one assignment protocol that a member supports, in order of preference.
-type Protocol struct {
-	Name     string
-	Metadata []byte
+var _ API = (*Service)(nil)
+
+// NewService makes a coordinator that leads nothing yet.
+func NewService(opts Options) *Service {
+	opts.ensureDefaults()
+	s := &Service{opts: opts}
+	s.runtime = coordinator.New(coordinator.Options{
+		NewMachine: func(int32) coordinator.Machine { return newShard(&s.opts) },
+		Logger:     opts.Logger,
+		Now:        opts.Now,
+	})
+	return s
 }
 
-// JoinRequest is JoinGroup (KIP-62, KIP-345, KIP-394, KIP-800, KIP-814).
-type JoinRequest struct {
-	Client           Client
-	Group            string
-	MemberID         string
-	InstanceID       *string
-	ProtocolType     string
-	Protocols        []Protocol
-	SessionTimeout   time.Duration
-	RebalanceTimeout time.Duration // 0: as the session timeout (v0)
-	RequireMemberID  bool          // v4+: a dynamic member must come back with the id that it was given
-	SkipAssignment   bool          // v9+: the reply may tell a leader not to assign
-	Reason           string
+// Lead says that this node leads a partition of __consumer_offsets in epoch. It returns at once; the groups are loaded meanwhile.
+func (s *Service) Lead(number int32, p *partition.Partition, epoch int32) {
+	s.runtime.Lead(number, p, epoch)
 }
 
-// Member is one member in the leader's JoinResponse.
-type Member struct {
-	ID         string
-	InstanceID *string
-	Metadata   []byte
+// Resign says that this node no longer leads the partition: everyone who waits is told NOT_COORDINATOR. It returns at once.
+func (s *Service) Resign(number int32) { s.runtime.Resign(number) }
+
+// TopicDeleted drops the offsets of a topic that is no more, in all groups here. It returns at once. Call it on every node for every deleted topic.
+func (s *Service) TopicDeleted(name string) { s.runtime.Notify(topicDeletedNotice{topic: name}) }
+
+// Close answers everyone who waits with NOT_COORDINATOR and stops. The partitions must be closed later.
+func (s *Service) Close() { s.runtime.Close() }
+
+// PartitionFor implements API: the absolute value of Java's String.hashCode, modulo the number of partitions. Like Kafka, the one number without a positive counterpart
+// counts as 0.
+func (s *Service) PartitionFor(group string) int32 {
+	hash := javaHash(group)
+	switch {
+	case hash == -1<<31:
+		hash = 0
+	case hash < 0:
+		hash = -hash
+	}
+	return hash % s.opts.Partitions
 }
 
-// JoinResponse is the answer to a JoinRequest.
-type JoinResponse struct {
-	Code           int16
-	Generation     int32
-	ProtocolType   string
-	Protocol       string
-	Leader         string
-	MemberID       string
-	SkipAssignment bool
-	Members        []Member
+// javaHash is String.hashCode: over UTF-16 units, not bytes.
+func javaHash(text string) (hash int32) {
+	var units [2]uint16
+	for _, r := range text {
+		for _, unit := range utf16.AppendRune(units[:0], r) {
+			hash = 31*hash + int32(unit)
+		}
+	}
+	return hash
 }
 
-// SyncRequest is SyncGroup. ProtocolType and Protocol are nil before v5.
-type SyncRequest struct {
-	Group        string
-	Generation   int32
-	MemberID     string
-	InstanceID   *string
-	ProtocolType *string
-	Protocol     *string
-	Assignments  map[string][]byte
+// ask hands a message to the group's shard.
+func ask[A any](ctx context.Context, s *Service, group string, message any) (answer A, code int16) {
+	got, err := s.runtime.Call(ctx, s.PartitionFor(group), message)
+	if err != nil {
+		return answer, codeOf(err)
+	}
+	return got.(A), codeNone
 }
 
-// SyncResponse is the answer to a SyncRequest.
-type SyncResponse struct {
-	Code         int16
-	ProtocolType string
-	Protocol     string
-	Assignment   []byte
+// askSoon is ask for what waits for a write only, and not for other members.
+func askSoon[A any](ctx context.Context, s *Service, group string, message any) (answer A, code int16) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommitTimeout)
+	defer cancel()
+	return ask[A](ctx, s, group, message)
 }
 
-// HeartbeatRequest is Heartbeat.
-type HeartbeatRequest struct {
-	Group      string
-	Generation int32
-	MemberID   string
-	InstanceID *string
+func codeOf(err error) int16 {
+	switch {
+	case errors.Is(err, coordinator.ErrNotCoordinator):
+		return codeNotCoordinator
+	case errors.Is(err, coordinator.ErrLoading):
+		return codeLoadInProgress
+	default: // ErrUnavailable, or the caller's context ended: try again
+		return codeCoordinatorNotAvailable
+	}
 }
 
-// LeaveRequest is LeaveGroup; before v3 it has one member.
-type LeaveRequest struct {
-	Group   string
-	Members []LeavingMember
+// Join implements API.
+func (s *Service) Join(ctx context.Context, r JoinRequest) JoinResponse {
+	if r.Group == "" {
+		return JoinResponse{Code: codeInvalidGroupID, Generation: -1, MemberID: r.MemberID}
+	}
+	r.Protocols = slices.Clone(r.Protocols)
+	for i := range r.Protocols {
+		r.Protocols[i].Metadata = clone(r.Protocols[i].Metadata)
+	}
+	answer, code := ask[JoinResponse](ctx, s, r.Group, r)
+	if code != codeNone {
+		return JoinResponse{Code: code, Generation: -1, MemberID: r.MemberID}
+	}
+	return answer
 }
 
-// LeavingMember names one member that leaves.
-type LeavingMember struct {
-	MemberID   string
-	InstanceID *string
-	Reason     string
+// Sync implements API.
+func (s *Service) Sync(ctx context.Context, r SyncRequest) SyncResponse {
+	if r.Group == "" {
+		return SyncResponse{Code: codeInvalidGroupID}
+	}
+	assignments := make(map[string][]byte, len(r.Assignments))
+	for id, a := range r.Assignments {
+		assignments[id] = clone(a)
+	}
+	r.Assignments = assignments
+	answer, code := ask[SyncResponse](ctx, s, r.Group, r)
+	if code != codeNone {
+		return SyncResponse{Code: code}
+	}
+	return answer
 }
 
-// LeaveResponse has a code for the group and one for each member, in the request's order.
-type LeaveResponse struct {
-	Code    int16
-	Members []int16
+// Heartbeat implements API.
+func (s *Service) Heartbeat(ctx context.Context, r HeartbeatRequest) int16 {
+	if r.Group == "" {
+		return codeInvalidGroupID
+	}
+	answer, code := askSoon[int16](ctx, s, r.Group, r)
+	return cmp.Or(code, answer)
 }
 
-// TopicPartition names a partition.
-type TopicPartition struct {
-	Topic     string
-	Partition int32
+// Leave implements API.
+func (s *Service) Leave(ctx context.Context, r LeaveRequest) LeaveResponse {
+	code := codeInvalidGroupID
+	if r.Group != "" {
+		r.Members = slices.Clone(r.Members)
+		var answer LeaveResponse
+		if answer, code = askSoon[LeaveResponse](ctx, s, r.Group, r); code == codeNone {
+			return answer
+		}
+	}
+	return LeaveResponse{Code: code, Members: repeat(code, len(r.Members))}
 }
 
-// Offset is a committed offset.
-type Offset struct {
-	Offset      int64
-	LeaderEpoch int32 // -1: none given
-	Metadata    string
+// Commit implements API.
+func (s *Service) Commit(ctx context.Context, r CommitRequest) []int16 {
+	r.Offsets = slices.Clone(r.Offsets)
+	codes, code := askSoon[[]int16](ctx, s, r.Group, r)
+	if code != codeNone {
+		return repeat(code, len(r.Offsets))
+	}
+	return codes
 }
 
-// CommitRequest is OffsetCommit. Generation -1 and an empty member: a simple consumer.
-type CommitRequest struct {
-	Group      string
-	Generation int32
-	MemberID   string
-	InstanceID *string
-	Retention  time.Duration // < 0: the broker's
-	Offsets    []CommitOffset
+// Fetch implements API.
+func (s *Service) Fetch(ctx context.Context, r FetchRequest) ([]FetchedOffset, int16) {
+	r.Partitions = slices.Clone(r.Partitions)
+	answer, code := askSoon[fetchAnswer](ctx, s, r.Group, r)
+	return answer.offsets, cmp.Or(code, answer.code)
 }
 
-// CommitOffset is one offset to commit.
-type CommitOffset struct {
-	TopicPartition
-	Offset
+// Describe implements API.
+func (s *Service) Describe(ctx context.Context, group string) Described {
+	answer, code := askSoon[Described](ctx, s, group, describeMessage{group: group})
+	if code != codeNone {
+		return Described{Code: code, Group: group}
+	}
+	return answer
 }
 
-// FetchRequest is OffsetFetch for one group. Partitions nil means all that are known.
-type FetchRequest struct {
-	Group         string
-	MemberID      *string
-	MemberEpoch   int32 // -1: not given
-	Partitions    []TopicPartition
-	RequireStable bool
+// List implements API.
+func (s *Service) List(ctx context.Context) (groups []Listed, code int16) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.CommitTimeout)
+	defer cancel()
+	var calls []*coordinator.Call
+	collect := func(err error) {
+		if errors.Is(err, coordinator.ErrNotCoordinator) { // it moved away meanwhile: another node lists it
+			return
+		}
+		code = cmp.Or(code, codeOf(err))
+	}
+	for _, number := range s.runtime.Numbers() {
+		call, err := s.runtime.Send(ctx, number, listMessage{})
+		if err != nil {
+			collect(err)
+			continue
+		}
+		calls = append(calls, call)
+	}
+	for _, call := range calls {
+		answer, err := call.Wait(ctx)
+		if err != nil {
+			collect(err)
+			continue
+		}
+		groups = append(groups, answer.([]Listed)...)
+	}
+	slices.SortFunc(groups, func(a, b Listed) int { return cmp.Compare(a.Group, b.Group) })
+	return groups, code
 }
 
-// FetchedOffset is one answer; Offset.Offset is -1 when nothing was committed.
-type FetchedOffset struct {
-	TopicPartition
-	Offset
-	Code int16
+// Delete implements API.
+func (s *Service) Delete(ctx context.Context, group string) int16 {
+	answer, code := askSoon[int16](ctx, s, group, deleteMessage{group: group})
+	return cmp.Or(code, answer)
 }
 
-// Listed is one group of ListGroups.
-type Listed struct {
-	Group, ProtocolType, State, Type string
+// DeleteOffsets implements API.
+func (s *Service) DeleteOffsets(ctx context.Context, group string, partitions []TopicPartition) ([]int16, int16) {
+	m := deleteOffsetsMessage{group: group, partitions: slices.Clone(partitions)}
+	answer, code := askSoon[deleteOffsetsAnswer](ctx, s, group, m)
+	if code != codeNone {
+		return repeat(code, len(partitions)), code
+	}
+	return answer.codes, answer.code
 }
 
-// Described is one group of DescribeGroups. Code is GROUP_ID_NOT_FOUND for an unknown group (the protocol layer answers "Dead" before v6).
-type Described struct {
-	Code                                 int16
-	Group, State, ProtocolType, Protocol string
-	Members                              []DescribedMember
+func repeat(code int16, n int) []int16 {
+	codes := make([]int16, n)
+	for i := range codes {
+		codes[i] = code
+	}
+	return codes
 }
 
-// DescribedMember is one member of a Described group.
-type DescribedMember struct {
-	ID                   string
-	InstanceID           *string
-	ClientID, ClientHost string
-	Metadata, Assignment []byte
-}
-
-// API is what the protocol package calls. Every method blocks until the coordinator has answered (Join and Sync as long as the rebalance takes) or ctx ends.
-// A group whose coordinator is not here answers NOT_COORDINATOR, one that is still loading COORDINATOR_LOAD_IN_PROGRESS.
-type API interface {
-	Join(ctx context.Context, r JoinRequest) JoinResponse
-	Sync(ctx context.Context, r SyncRequest) SyncResponse
-	Heartbeat(ctx context.Context, r HeartbeatRequest) (code int16)
-	Leave(ctx context.Context, r LeaveRequest) LeaveResponse
-	Commit(ctx context.Context, r CommitRequest) (codes []int16) // one for each offset, in order
-	Fetch(ctx context.Context, r FetchRequest) (offsets []FetchedOffset, code int16)
-	Describe(ctx context.Context, group string) Described
-	// List lists the groups whose coordinator is this node. code is COORDINATOR_LOAD_IN_PROGRESS when a shard still loads (the groups known so far are returned).
-	List(ctx context.Context) (groups []Listed, code int16)
-	Delete(ctx context.Context, group string) (code int16)
-	DeleteOffsets(ctx context.Context, group string, partitions []TopicPartition) (codes []int16, code int16)
-	// PartitionFor is the partition of __consumer_offsets that a group belongs to (Java's String.hashCode, as in Kafka).
-	PartitionFor(group string) int32
+// clone copies b; the copy of an empty slice keeps no memory of the request alive.
+func clone(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
 }
