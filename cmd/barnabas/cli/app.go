@@ -25,8 +25,8 @@ type App struct {
 	Env func(string) string
 	// Now is the clock behind relative positions and ages.
 	Now func() time.Time
-	// Terminal says whether Err is a terminal, where progress may be drawn.
-	Terminal bool
+	// Terminal says whether Err is a terminal, where progress may be drawn; OutTerminal the same of Out.
+	Terminal, OutTerminal bool
 
 	flags struct {
 		brokers string
@@ -48,7 +48,7 @@ type App struct {
 func NewApp() *App {
 	return &App{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		Env: os.Getenv, Now: time.Now, Terminal: isTerminal(os.Stderr),
+		Env: os.Getenv, Now: time.Now, Terminal: isTerminal(os.Stderr), OutTerminal: isTerminal(os.Stdout),
 	}
 }
 

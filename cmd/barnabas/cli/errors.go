@@ -182,3 +182,9 @@ func contains(list []string, s string) bool {
 
 // isBrokenPipe says that whoever read our output has seen enough.
 func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// IsNotFound says that err is about something that does not exist.
+func IsNotFound(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && f.Code == ExitNotFound
+}
