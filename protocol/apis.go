@@ -2,9 +2,7 @@ package protocol
 
 import (
 	"context"
-	"time"
 
-	"github.com/barnabas-log/barnabas/consumergroup"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -14,24 +12,6 @@ import (
 // ctx ends when the server shuts down, and, for rows flagged waits, when the client hangs up. The request's strings and byte slices are its own
 // (copies) in every API but Produce and Fetch: a handler may keep them.
 type handler func(s *Server, ctx context.Context, c *call) (kmsg.Response, error)
-
-// call is one request in hand.
-type call struct {
-	api         *api
-	version     int16
-	correlation int32
-	clientID    string       // "" when the client gave none
-	host        string       // of the client, as Kafka prints it: "/127.0.0.1"
-	listener    string       // name of the listener that the request arrived on: PLAINTEXT
-	request     kmsg.Request // decoded at version
-	received    time.Time
-	conn        *conn // nil in unit tests of handlers
-}
-
-// client is who asks, for the group coordinator.
-func (c *call) client() consumergroup.Client {
-	return consumergroup.Client{ID: c.clientID, Host: c.host}
-}
 
 // flags of an API.
 type flags uint8
@@ -50,8 +30,9 @@ type api struct {
 	handle   handler
 	flags    flags
 
-	// begin starts a request whose reply is not a plain kmsg response: Produce, which is pipelined, and Fetch, which sends files.
-	begin func(s *Server, ctx context.Context, c *call, f *frame) (reply, error)
+	// begin handles a request whose reply is not a plain kmsg response: Produce, which is pipelined, and Fetch, which sends files. It owns
+	// the frame, and the request's strings are valid as long as the frame only.
+	begin func(s *Server, ctx context.Context, c *call, f *frame) error
 }
 
 // apis is every API that this server serves, with exactly the versions that it advertises. One row an API, by key; the handler lives in the file
@@ -59,7 +40,34 @@ type api struct {
 //
 // Versions are those of Kafka 4.4, and older ones where old clients need them (kafkajs and kafka-go look at the maximum only).
 var apis = []api{
+	{key: 0, min: 0, max: 13, begin: (*Server).produce},
+	{key: 1, min: 4, max: 18, begin: (*Server).fetch},
+	{key: 2, min: 0, max: 11, handle: (*Server).listOffsets},
+	{key: 3, min: 0, max: 13, handle: (*Server).metadata},
+	{key: 8, min: 0, max: 10, handle: (*Server).offsetCommit},
+	{key: 9, min: 0, max: 10, handle: (*Server).offsetFetch},
+	{key: 10, min: 0, max: 6, handle: (*Server).findCoordinator},
+	{key: 11, min: 0, max: 9, handle: (*Server).joinGroup, flags: waits},
+	{key: 12, min: 0, max: 4, handle: (*Server).heartbeat},
+	{key: 13, min: 0, max: 5, handle: (*Server).leaveGroup},
+	{key: 14, min: 0, max: 5, handle: (*Server).syncGroup, flags: waits},
+	{key: 15, min: 0, max: 6, handle: (*Server).describeGroups},
+	{key: 16, min: 0, max: 5, handle: (*Server).listGroups},
 	{key: 18, min: 0, max: 5, handle: (*Server).apiVersions, flags: unauthenticated},
+	{key: 19, min: 0, max: 7, handle: (*Server).createTopics},
+	{key: 20, min: 0, max: 6, handle: (*Server).deleteTopics},
+	{key: 21, min: 0, max: 2, handle: (*Server).deleteRecords, flags: waits},
+	{key: 22, min: 0, max: 5, handle: (*Server).initProducerID},
+	{key: 23, min: 0, max: 4, handle: (*Server).offsetForLeaderEpoch},
+	{key: 32, min: 0, max: 4, handle: (*Server).describeConfigs},
+	{key: 33, min: 0, max: 2, handle: (*Server).alterConfigs},
+	{key: 35, min: 0, max: 5, handle: (*Server).describeLogDirs},
+	{key: 37, min: 0, max: 3, handle: (*Server).createPartitions},
+	{key: 42, min: 0, max: 3, handle: (*Server).deleteGroups},
+	{key: 44, min: 0, max: 1, handle: (*Server).incrementalAlterConfigs},
+	{key: 46, min: 0, max: 0, handle: (*Server).listPartitionReassignments},
+	{key: 47, min: 0, max: 0, handle: (*Server).offsetDelete},
+	{key: 61, min: 0, max: 0, handle: (*Server).describeProducers},
 }
 
 // byKey indexes apis. It is built once, before any connection.

@@ -1,0 +1,79 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+)
+
+// maxCopied is the size of a reply up to which its records are copied into it, so that one system call sends everything. Above, they go from
+// the file to the socket.
+const maxCopied = 64 << 10
+
+// send encodes the reply and sends it. The chunks stay the caller's to release.
+func (r *fetchReply) send(c *conn) error {
+	buffer := newBuffer(4 << 10)
+	defer func() { buffer.free() }()
+	b, splices := r.encode(buffer.b[:0], c.splices[:0])
+	c.splices = splices[:0]
+	defer clear(splices)
+	if cap(b) > cap(buffer.b) && cap(b) <= maxKeptReply {
+		buffer.b = b
+	}
+	size := len(b)
+	for _, s := range splices {
+		size += s.chunk.Size()
+	}
+	if size <= maxCopied || c.raw == nil || !canSendFile(splices) {
+		return sendCopied(c, b, splices)
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+		return err
+	}
+	return sendFiles(c.raw, b, splices)
+}
+
+// canSendFile says whether every chunk has a file descriptor.
+func canSendFile(splices []splice) bool {
+	for _, s := range splices {
+		if _, _, ok := s.chunk.File(); !ok {
+			return false
+		}
+	}
+	return sendFileKnown
+}
+
+// sendCopied sends the reply through memory, in pieces of at most about maxCopied and one chunk.
+func sendCopied(c *conn, b []byte, splices []splice) error {
+	if len(splices) == 0 {
+		return c.write(b)
+	}
+	buffer := newBuffer(maxCopied)
+	defer func() { buffer.free() }()
+	out, from := buffer.b[:0], 0
+	for _, s := range splices {
+		out = append(out, b[from:s.at]...)
+		from = s.at
+		before := len(out)
+		var err error
+		if out, err = s.chunk.Bytes(out); err != nil {
+			return fmt.Errorf("read records for a reply: %w", err)
+		}
+		if n := len(out) - before; n != s.chunk.Size() {
+			return fmt.Errorf("read records for a reply: %d bytes of %d", n, s.chunk.Size())
+		}
+		if len(out) >= maxCopied {
+			if err := c.write(out); err != nil {
+				return err
+			}
+			out = out[:0]
+		}
+	}
+	if cap(out) > cap(buffer.b) && cap(out) <= maxKeptReply {
+		buffer.b = out
+	}
+	out = append(out, b[from:]...)
+	if len(out) == 0 {
+		return nil
+	}
+	return c.write(out)
+}
