@@ -1,16 +1,22 @@
 package replication
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/barnabas-log/barnabas/log"
+	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
 
 // Entry is a log entry as it is reported to a StateMachine.
 type Entry = log.Stored
 
-// StateMachine is what a group drives. The calls and their order are those documented on partition.Partition.
+// StateMachine is what a group drives. The calls and their order are those documented on partition.Partition. Admit, Stored, Truncated and Failed come from raft's
+// main goroutine, Apply and Restore from its state machine's, Lead and Resign from the group's own, one at a time; none may wait for
+// Propose's outcome. State is not called by the group.
 type StateMachine interface {
 	Admit(token uint64, term log.Term) bool
 	Stored(entries []Entry)
@@ -23,71 +29,162 @@ type StateMachine interface {
 	Failed(err error)
 }
 
-// NodeOptions configure what all groups of a node share.
-type NodeOptions struct {
-	NodeID int32
-	Dir    string // holds the votes (bolt) and the metadata group
-	Logger *zap.Logger
-}
-
-// Node owns what all Raft groups on this node share: the stable store, the transport, the limits.
-type Node struct{}
-
-func OpenNode(opts NodeOptions) (*Node, error) { panic("unwritten") }
-func (n *Node) Close() error                   { panic("unwritten") }
-
-// GroupOptions configure one group.
-type GroupOptions struct {
-	ID        string // unique and stable: topic id and partition number
-	Log       *log.Log
-	Machine   StateMachine
-	Voters    []int32 // used only when the group has no state yet
-	Preferred bool    // this node should lead first
-}
-
 // Group is one partition's consensus group on this node.
-type Group struct{}
+type Group struct {
+	herald // who leads; its mu guards proposals as well
 
-func (n *Node) StartGroup(opts GroupOptions) (*Group, error) { panic("unwritten") }
+	// fixed after StartGroup
+	node      *Node
+	id        string
+	machine   StateMachine
+	logger    *zap.Logger
+	stable    *stable
+	store     *logStore
+	snapshots *snapshotStore
+	watch     stallWatch
 
-// Propose queues one command; see partition.Proposer. ErrNotLeader, ErrClosed.
-func (g *Group) Propose(data []byte, token uint64) error { panic("unwritten") }
+	failure atomic.Pointer[error] // why the replica stopped
 
-// Leader is the node that leads as far as this node knows (-1: none) and the current term.
-func (g *Group) Leader() (node int32, term log.Term) { panic("unwritten") }
+	proposals
 
-// Transfer hands leadership to another voter: proposals are held back first, so that none is refused in between.
-func (g *Group) Transfer(ctx context.Context, to int32) error { panic("unwritten") }
-
-// Close stops the group. When it returns the machine is no longer called and the log no longer used.
-func (g *Group) Close() error { panic("unwritten") }
-
-// Forget removes the group's vote, after Close, when the partition is deleted for good.
-func (n *Node) Forget(id string) error { panic("unwritten") }
-
-// MetadataMachine is the state machine of the cluster's metadata group: commands in log order, whole-state snapshots.
-type MetadataMachine interface {
-	// Apply returns the command's result for the proposer.
-	Apply(index log.Index, command []byte) any
-	Snapshot() ([]byte, error)
-	Restore(snapshot []byte) error
-	// Lead: everything committed before is applied. Resign: leader is -1 when unknown.
-	Lead(term log.Term)
-	Resign(leader int32)
+	workers sync.WaitGroup
+	closed  sync.Once
 }
 
-// MetadataOptions configure the metadata group.
-type MetadataOptions struct {
-	Machine MetadataMachine
-	Voters  []int32
+// StartGroup starts the group on this node: from its log and vote when it has any, else as founded by opts.Voters. It returns when raft runs; who leads is told
+// through the machine. A sole voter leads within milliseconds. The machine may be called before StartGroup returns (see GroupOptions.Bind).
+func (n *Node) StartGroup(opts GroupOptions) (*Group, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("start group %s: %w", opts.ID, err)
+	}
+	g, err := n.startGroup(opts, opts.Log)
+	if err != nil {
+		return nil, fmt.Errorf("start group %s: %w", opts.ID, err)
+	}
+	return g, nil
 }
 
-// Metadata is the Raft group on raft-boltdb that holds the cluster's state.
-type Metadata struct{}
+func (n *Node) startGroup(opts GroupOptions, storage storage) (*Group, error) {
+	if err := n.reserve(opts.ID); err != nil {
+		return nil, err
+	}
+	g := n.newGroup(opts, storage)
+	if opts.Bind != nil {
+		opts.Bind(g)
+	}
+	err := g.run(opts)
+	if err == nil {
+		if err = n.enter(opts.ID, g); err != nil {
+			_ = g.Close()
+			return nil, err
+		}
+		return g, nil
+	}
+	_ = n.enter(opts.ID, nil)
+	return nil, err
+}
 
-func (n *Node) StartMetadata(opts MetadataOptions) (*Metadata, error) { panic("unwritten") }
+func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
+	g := &Group{
+		node: n, id: opts.ID, machine: opts.Machine,
+		logger: n.logger.With(zap.String("group", opts.ID)),
+		stable: &stable{store: n.votes, group: opts.ID, self: string(serverID(n.opts.NodeID))},
+	}
+	g.store = &logStore{group: g, log: storage}
+	g.snapshots = &snapshotStore{group: g, log: storage}
+	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id))
+	g.lead, g.resign, g.stopped, g.lost = g.machine.Lead, g.machine.Resign, g.Err, g.dropLocked
+	return g
+}
 
-// Propose commits a command and returns what Apply returned. ErrNotLeader when this node does not lead.
-func (m *Metadata) Propose(ctx context.Context, command []byte) (any, error) { panic("unwritten") }
-func (m *Metadata) Leader() (node int32, term log.Term)                      { panic("unwritten") }
-func (m *Metadata) Close() error                                             { panic("unwritten") }
+// run founds the group if it has no state, and starts raft.
+func (g *Group) run(opts GroupOptions) error {
+	term, err := g.store.lastTerm()
+	if err != nil {
+		return fmt.Errorf("find the last term: %w", err)
+	}
+	g.stable.known = uint64(term)
+	exists, err := raft.HasExistingState(g.store, g.stable, g.snapshots)
+	if err != nil {
+		return err
+	}
+	configuration := configurationOf(opts.Voters)
+	if exists {
+		if configuration, err = g.lastConfiguration(); err != nil {
+			return err
+		}
+	}
+	config := g.node.groupConfig(onlyVoter(configuration, serverID(g.node.opts.NodeID)), newRaftLogger(g.logger))
+	if !exists && len(opts.Voters) > 0 {
+		if err := raft.BootstrapCluster(config, g.store, g.stable, g.snapshots, g.endpoint, configuration); err != nil {
+			return fmt.Errorf("found: %w", err)
+		}
+		g.eager = opts.Preferred
+	}
+	r, err := raft.NewRaft(config, &machineDriver{group: g}, g.store, g.stable, g.snapshots, g.endpoint)
+	if err != nil {
+		return err
+	}
+	g.snapshots.start()
+	g.workers.Go(g.tellAll)
+	g.follow(r)
+	if err := g.Err(); err != nil {
+		_ = g.Close()
+		return err
+	}
+	return nil
+}
+
+// lastConfiguration is the newest in the log, committed or not.
+func (g *Group) lastConfiguration() (raft.Configuration, error) {
+	data, index, err := configurationAt(g.store.log, g.store.log.LastIndex())
+	if err != nil {
+		return raft.Configuration{}, err
+	}
+	c, err := decodeConfiguration(data)
+	if err != nil {
+		return c, fmt.Errorf("configuration at entry %d: %w", index, err)
+	}
+	return c, nil
+}
+
+// ID is the group's id.
+func (g *Group) ID() string { return g.id }
+
+// Err is why this replica stopped for good, or nil.
+func (g *Group) Err() error {
+	if err := g.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail stops this replica for good: nothing is stored, applied or sent any more. Called where the failure was met; raft is shut down behind it.
+func (g *Group) fail(cause error) {
+	err := fmt.Errorf("%w: %w", ErrStopped, cause)
+	if errors.Is(cause, ErrClosed) || !g.failure.CompareAndSwap(nil, &err) {
+		return
+	}
+	g.logger.Error("replica stopped", zap.Error(cause))
+	g.machine.Failed(err)
+	g.wake()
+}
+
+// Close stops the group. When it returns the machine is no longer called and the log no longer used. Safe to call twice. It waits for a write under way.
+func (g *Group) Close() error {
+	g.closed.Do(func() {
+		g.mu.Lock()
+		g.closing = true
+		g.dropLocked()
+		g.mu.Unlock()
+		g.endpoint.close()
+		if r := g.raft.Load(); r != nil {
+			_ = r.Shutdown().Error()
+		}
+		close(g.quit)
+		g.workers.Wait()
+		g.store.close()
+		_ = g.node.enter(g.id, nil)
+	})
+	return nil
+}

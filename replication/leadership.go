@@ -1,0 +1,200 @@
+package replication
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/barnabas-log/barnabas/log"
+	"github.com/hashicorp/raft"
+)
+
+// herald knows who leads a group and tells its machine.
+//
+// Raft reports changes through a hook that it calls where they happen, from several goroutines. The hook only looks at raft's state and wakes the herald's own
+// goroutine, which compares what is with what it told last, and tells the difference. So the machine's calls come in an order that makes
+// sense however quickly leadership flaps, and raft never waits for them.
+type herald struct {
+	self     int32
+	endpoint *endpoint
+	lead     func(log.Term)
+	resign   func(log.Term, int32)
+	stopped  func() error // why the replica stopped for good, or nil
+	lost     func()       // leadership is lost; called with mu held
+
+	raft atomic.Pointer[raft.Raft] // nil until NewRaft has returned
+	kick chan struct{}             // capacity 1: there is something to look at
+	quit chan struct{}             // closed when raft is down
+
+	mu      sync.Mutex // guards following
+	leading bool       // raft's state is leader
+	won     log.Term   // the term whose first entry is stored, while leading; else 0
+	barrier log.Term   // the last term whose first entry was committed here with everything before it applied
+	leader  int32      // as far as raft knows, -1: unknown
+	term    log.Term
+
+	eager    bool // stand at the next opportunity, though others could
+	standing bool // raft was told to stand and has not begun
+	closing  bool
+
+	told struct {
+		lead   log.Term // lead(lead) was called, and no resign since; 0: none
+		leader int32    // what was said last
+		term   log.Term
+	}
+}
+
+func (h *herald) init(self int32, e *endpoint) {
+	h.self, h.endpoint = self, e
+	h.kick, h.quit = make(chan struct{}, 1), make(chan struct{})
+	h.leader, h.told.leader = -1, -1
+}
+
+// follow begins to watch r. The caller then runs tellAll in a goroutine.
+func (h *herald) follow(r *raft.Raft) {
+	r.RegisterObserver(raft.NewObserver(nil, false, h.observe))
+	h.raft.Store(r)
+	h.notice()
+}
+
+// observe is called by raft, synchronously, for everything that it has to tell. It never blocks.
+func (h *herald) observe(o *raft.Observation) bool {
+	switch o.Data.(type) {
+	case raft.RaftState, raft.LeaderObservation:
+		h.notice()
+	}
+	return false
+}
+
+// notice looks at raft's state. Two changes may be reported in the wrong order, so that what is read here counts, not what was reported: the
+// last report comes after both changes.
+func (h *herald) notice() {
+	r := h.raft.Load()
+	if r == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for {
+		term := r.CurrentTerm()
+		_, id := r.LeaderWithID()
+		h.leader, h.term = nodeOf(id), log.Term(term)
+		if r.CurrentTerm() == term {
+			break
+		}
+	}
+	role := r.State()
+	if role != raft.Follower {
+		h.standing = false
+	}
+	if h.leading = role == raft.Leader; !h.leading {
+		h.won = 0
+		h.lost()
+	}
+	h.wake()
+}
+
+func (h *herald) wake() {
+	select {
+	case h.kick <- struct{}{}:
+	default:
+	}
+}
+
+// elected takes note that the first entry of this node's leadership in term is stored.
+func (h *herald) elected(term log.Term) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.leading {
+		h.won = term
+	}
+	h.wake()
+}
+
+// barrierPassed takes note that everything before the first entry of this node's leadership in term is applied.
+func (h *herald) barrierPassed(term log.Term) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.barrier = term
+	h.wake()
+}
+
+// readyLocked says whether the machine was told to lead and nothing has changed since.
+func (h *herald) readyLocked() bool { return h.leading && h.told.lead != 0 && h.told.lead == h.won }
+
+// Leader is the node that leads as far as this node knows (-1: none) and the current term.
+func (h *herald) Leader() (node int32, term log.Term) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leader, h.term
+}
+
+// tellAll runs until quit is closed, and resigns for the last time then.
+func (h *herald) tellAll() {
+	for {
+		select {
+		case <-h.kick:
+			for h.tell() {
+			}
+			h.tend()
+		case <-h.quit:
+			h.mu.Lock()
+			h.leading, h.won, h.leader = false, 0, -1
+			h.told.lead, h.told.leader = 0, -1
+			term := h.term
+			h.mu.Unlock()
+			h.resign(term, -1)
+			return
+		}
+	}
+}
+
+// tell makes at most one call. It reports whether there may be more to tell.
+func (h *herald) tell() bool {
+	h.mu.Lock()
+	if h.stopped() != nil {
+		h.leading, h.won = false, 0
+	}
+	told := &h.told
+	switch {
+	case told.lead != 0 && told.lead != h.won: // lost, perhaps won again meanwhile
+		told.lead, told.leader, told.term = 0, h.leader, h.term
+		if told.leader == h.self {
+			told.leader = -1
+		}
+	case told.lead == 0 && h.leading && h.won != 0 && h.barrier == h.won:
+		told.lead, told.leader, told.term = h.won, h.self, h.won
+		h.mu.Unlock()
+		h.lead(told.term)
+		return true
+	case !h.leading && h.leader != h.self && (told.leader != h.leader || h.leader >= 0 && told.term != h.term):
+		told.leader, told.term = h.leader, h.term
+	default:
+		h.mu.Unlock()
+		return false
+	}
+	leader, term := told.leader, told.term
+	h.mu.Unlock()
+	h.resign(term, leader)
+	return true
+}
+
+// tend acts on what was told: a replica that stopped leaves its group, a sole voter that does not lead stands without waiting for a timeout.
+func (h *herald) tend() {
+	r := h.raft.Load()
+	if r == nil {
+		return
+	}
+	if h.stopped() != nil {
+		h.endpoint.close()
+		r.Shutdown() // whoever closes the group waits for it
+		return
+	}
+	alone := onlyVoter(r.GetConfiguration().Configuration(), serverID(h.self))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing || h.standing || r.State() != raft.Follower || !alone && !h.eager {
+		return
+	}
+	h.standing = h.endpoint.stand()
+	h.eager = h.eager && !h.standing
+}

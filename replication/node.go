@@ -1,0 +1,111 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+)
+
+// Node owns what all Raft groups on this node share: the stable store, the transport, the limits.
+type Node struct {
+	opts   NodeOptions
+	logger *zap.Logger
+	votes  *voteStore
+
+	mu       sync.Mutex
+	groups   map[string]*Group // guarded by mu; nil value: being started
+	metadata *Metadata         // guarded by mu
+	closed   bool              // guarded by mu
+}
+
+// OpenNode opens the votes. It fails when another process uses the directory.
+func OpenNode(opts NodeOptions) (*Node, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	votes, err := openVotes(filepath.Join(opts.Dir, "votes.bolt"))
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	return &Node{opts: opts, logger: opts.Logger, votes: votes, groups: map[string]*Group{}}, nil
+}
+
+// Close closes every group that is still open, then the votes. Safe to call twice.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	groups := make([]*Group, 0, len(n.groups))
+	for _, g := range n.groups {
+		if g != nil {
+			groups = append(groups, g)
+		}
+	}
+	metadata := n.metadata
+	n.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, g := range groups {
+		wg.Go(func() { _ = g.Close() })
+	}
+	wg.Wait()
+	var errs []error
+	if metadata != nil {
+		errs = append(errs, metadata.Close())
+	}
+	errs = append(errs, n.votes.close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close node: %w", err)
+	}
+	return nil
+}
+
+// reserve keeps id for a group that is being started.
+func (n *Node) reserve(id string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	if _, ok := n.groups[id]; ok {
+		return ErrExists
+	}
+	n.groups[id] = nil
+	return nil
+}
+
+// enter makes the group known to the transport, or gives up the reservation when g is nil. It refuses when the node was closed meanwhile.
+func (n *Node) enter(id string, g *Group) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if g == nil {
+		delete(n.groups, id)
+		return nil
+	}
+	if n.closed {
+		delete(n.groups, id)
+		return ErrClosed
+	}
+	n.groups[id] = g
+	return nil
+}
+
+// Forget removes the group's vote, after Close, when the partition is deleted for good.
+func (n *Node) Forget(id string) error {
+	n.mu.Lock()
+	_, running := n.groups[id]
+	n.mu.Unlock()
+	if running {
+		return fmt.Errorf("forget group %s: %w", id, ErrExists)
+	}
+	if err := n.votes.forget(id); err != nil {
+		return fmt.Errorf("forget group %s: %w", id, err)
+	}
+	return nil
+}

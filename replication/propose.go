@@ -1,0 +1,133 @@
+package replication
+
+import (
+	"encoding/binary"
+
+	"github.com/barnabas-log/barnabas/log"
+	"github.com/hashicorp/raft"
+)
+
+// proposal is a command that waits for its turn.
+type proposal struct {
+	data  []byte
+	token uint64
+}
+
+// proposals is the queue in front of raft. Guarded by Group.mu.
+//
+// Raft's own queue is bounded and its main goroutine calls the machine, so that a machine which proposes under a lock of its own must never wait
+// for room there. Proposals gather here instead, and a goroutine that lives only as long as there are any moves them on.
+type proposals struct {
+	queue   []proposal
+	moving  bool // the mover runs
+	held    int  // transfers under way: the mover stays away
+	handed  int  // entries given to raft and not stored yet
+	weight  int  // their bytes
+	drained chan struct{}
+}
+
+// maxHanded bounds the bytes that are given to raft at a time, so that one append stays of a size that a disk takes in some milliseconds. A single batch may be larger.
+const maxHanded = 8 << 20
+
+// Propose queues one command and returns at once; see partition.Proposer. data must stay untouched until the machine has heard of the token's end: Stored, Apply or
+// Resign. A command that begins with 0xFF is the machine's own (KindCommand), anything else is one record batch. A token of 0 is never asked about
+// nor reported. ErrNotLeader before Lead and after Resign, ErrClosed, ErrStopped.
+func (g *Group) Propose(data []byte, token uint64) error {
+	if len(data) == 0 {
+		return ErrCommand
+	}
+	if err := g.Err(); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return ErrClosed
+	}
+	if !g.readyLocked() {
+		return ErrNotLeader
+	}
+	g.queue = append(g.queue, proposal{data, token})
+	g.moveLocked()
+	return nil
+}
+
+// moveLocked starts the mover if it has something to do.
+func (g *Group) moveLocked() {
+	if g.moving || g.held > 0 || g.closing || len(g.queue) == 0 || g.handed > 0 && g.weight >= maxHanded {
+		return
+	}
+	g.moving = true
+	g.workers.Go(g.move)
+}
+
+// move hands proposals to raft, in order, until none is left or raft has enough.
+func (g *Group) move() {
+	r := g.raft.Load()
+	for {
+		batch := g.take()
+		if len(batch) == 0 {
+			return
+		}
+		for _, p := range batch {
+			l := raft.Log{Data: p.data}
+			if p.token != 0 {
+				l.Extensions = binary.BigEndian.AppendUint64(make([]byte, 0, 8), p.token)
+			}
+			// The outcome comes through the machine. What raft refuses was proposed in a leadership that is over, and Resign tells.
+			r.ApplyLog(l, 0)
+		}
+	}
+}
+
+// take removes what raft may have now from the queue. With nothing to take the mover ends.
+func (g *Group) take() []proposal {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held > 0 || g.closing {
+		g.moving = false
+		g.drainedLocked()
+		return nil
+	}
+	n := 0
+	for n < len(g.queue) && (g.handed == 0 || g.weight < maxHanded) {
+		g.handed++
+		g.weight += len(g.queue[n].data)
+		n++
+	}
+	batch := g.queue[:n:n]
+	if g.queue = g.queue[n:]; len(g.queue) == 0 {
+		g.queue = nil
+	}
+	g.moving = n > 0
+	return batch
+}
+
+// dropLocked forgets what is queued: the leadership it was proposed in is over.
+func (g *Group) dropLocked() {
+	g.queue = nil
+	if g.drained != nil {
+		close(g.drained)
+		g.drained = nil
+	}
+}
+
+// storedLocally is called when raft has stored entries that were made on this node.
+func (g *Group) storedLocally(logs []*raft.Log, commands, bytes int) {
+	if len(logs) == 1 && string(logs[0].Extensions) == string(elected) {
+		g.mu.Lock()
+		g.handed, g.weight = 0, 0 // what raft still holds of an earlier leadership is not counted any more
+		g.mu.Unlock()
+		g.elected(log.Term(logs[0].Term))
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.handed = max(0, g.handed-commands)
+	g.weight = max(0, g.weight-bytes)
+	if g.handed == 0 {
+		g.weight = 0
+	}
+	g.drainedLocked()
+	g.moveLocked()
+}
