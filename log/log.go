@@ -1,103 +1,94 @@
 package log
 
 import (
-	"time"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
-// Config is what may change while a log is open. Units are in the names; zero values mean Kafka's defaults.
-type Config struct {
-	SegmentBytes       int64         // segment.bytes
-	SegmentAge         time.Duration // segment.ms, judged by batch timestamps so that all replicas roll alike
-	SegmentIndexBytes  int64         // segment.index.bytes
-	IndexIntervalBytes int64         // index.interval.bytes
-	FlushMessages      int64         // flush.messages, only when SyncOnAppend is off
-	FlushAge           time.Duration // flush.ms, only when SyncOnAppend is off
-	// SyncOnAppend: Append returns only after the data is on stable storage. The default of the product.
-	SyncOnAppend bool
+// Log is the segment log of one partition. See doc.go for the contract.
+type Log struct {
+	dir    string
+	fs     vfs.FS
+	logger *zap.Logger
+	slots  chan struct{}
+
+	// syncMu is held across every fsync outside of Append, and by whatever removes data. Lock order: syncMu, then mu.
+	syncMu sync.Mutex
+	// mu is the writer's, held across its I/O: readers never take it.
+	mu       sync.Mutex // guards following
+	config   Config
+	ctl      ctlFile
+	points   pointFile
+	unsynced []*segment // sealed while SyncOnAppend was off, oldest first
+	lastTerm Term
+	buffers  [][]byte // scratch of Append
+	gather   []byte   // scratch of Append
+	flusher  *flusher
+	closing  bool
+
+	checkpointMu sync.Mutex // serialises the writing of the checkpoint; taken with no other lock, or last
+
+	// What readers see.
+	view       atomic.Pointer[view]
+	controls   atomic.Pointer[controls]
+	epochs     atomic.Pointer[epochTable]
+	floor      atomic.Pointer[Floor]
+	checkpoint atomic.Pointer[Checkpoint]
+	recent     recent
+	start      atomic.Int64
+	end        atomic.Int64
+	synced     atomic.Int64
+	last       atomic.Uint64
+	failure    atomic.Pointer[failure]
+	closed     atomic.Bool
+	opened     openFiles
 }
 
-// Log is the segment log of one partition. See doc.go for the contract.
-type Log struct{}
+// view is the immutable list of segments, oldest first, never empty; the last is the active one.
+type view struct{ segments []*segment }
 
-func Open(dir string, opts Options) (*Log, error) { panic("unwritten") }
+func (v *view) active() *segment { return v.segments[len(v.segments)-1] }
 
-// Options are fixed at Open.
-type Options struct{ Config Config }
-
-// Append stores entries, whose indexes must follow LastIndex without a gap. It stamps base offset and leader epoch into each batch in place.
-// On return they are readable, and durable if SyncOnAppend. Any failure is fatal to this log: later calls return ErrFailed.
-// Single writer: Append, TruncateSuffix, Reset and Close are never called concurrently with each other.
-func (l *Log) Append(entries []Entry) ([]Meta, error) { panic("unwritten") }
+// at finds the segment that holds the offset, or the first one.
+func (v *view) at(o Offset) int {
+	k := sort.Search(len(v.segments), func(k int) bool { return v.segments[k].base > o })
+	return max(k-1, 0)
+}
 
 // FirstIndex is the first index held; LastIndex+1 when empty. Floor().Index+1 always.
-func (l *Log) FirstIndex() Index { panic("unwritten") }
+func (l *Log) FirstIndex() Index { return l.floor.Load().Index + 1 }
 
 // LastIndex is the last index held, or Floor().Index when empty.
-func (l *Log) LastIndex() Index { panic("unwritten") }
+func (l *Log) LastIndex() Index { return Index(l.last.Load()) }
 
-// Meta locates the entry at i, or returns ErrNotFound.
-func (l *Log) Meta(i Index) (Meta, error) { panic("unwritten") }
+// Floor is what precedes the first entry. The caller must not change the byte slices.
+func (l *Log) Floor() Floor { return *l.floor.Load() }
 
-// Data appends the bytes of the entry to dst, after checking that it still is the one that m describes (index and term).
-// ErrNotFound when it was truncated or trimmed away meanwhile.
-func (l *Log) Data(dst []byte, m Meta) ([]byte, error) { panic("unwritten") }
+// StartOffset is the log start offset: what clients may read from. Safe from any goroutine.
+func (l *Log) StartOffset() Offset { return Offset(l.start.Load()) }
 
-// TruncateSuffix removes every entry from index i on (a Raft conflict). .log first, then ctl.
-func (l *Log) TruncateSuffix(i Index) error { panic("unwritten") }
+// EndOffset is the offset that the next record gets. Safe from any goroutine.
+func (l *Log) EndOffset() Offset { return Offset(l.end.Load()) }
 
-// Trim moves the log start offset to start (never backwards, never past EndOffset) and drops segments that lie wholly before it,
-// but never an entry after keep. Durable on return. State is the producer state for Floor.State.
-func (l *Log) Trim(start Offset, keep Index, state []byte) error { panic("unwritten") }
+// SyncedOffset is the offset below which everything is on stable storage.
+func (l *Log) SyncedOffset() Offset { return Offset(l.synced.Load()) }
 
-// Reset discards everything and starts after floor (a snapshot was installed).
-func (l *Log) Reset(floor Floor) error { panic("unwritten") }
-
-// Floor is what precedes the first entry.
-func (l *Log) Floor() Floor { panic("unwritten") }
-
-// StartOffset is the log start offset, EndOffset the offset that the next record gets. Safe from any goroutine.
-func (l *Log) StartOffset() Offset { panic("unwritten") }
-func (l *Log) EndOffset() Offset   { panic("unwritten") }
-
-// Read returns whole batches from the one that contains offset from, none that reaches limit or beyond, at most maxBytes of them; the first batch is
-// returned even when it is larger, if atLeastOne. One call reads from one segment. nil, nil when from == limit.
-// ErrOutOfRange when from is before StartOffset or after limit. The chunk must be released. Never takes a lock.
-func (l *Log) Read(from, limit Offset, maxBytes int, atLeastOne bool) (*Chunk, error) {
-	panic("unwritten")
+// Size is the bytes of all segments.
+func (l *Log) Size() int64 {
+	var sum int64
+	for _, s := range l.view.Load().segments {
+		bytes, _ := s.extent.get()
+		sum += bytes
+	}
+	return sum
 }
 
-// Scan calls f with the header of every batch from the one that contains from to the end, until f returns false.
-func (l *Log) Scan(from Offset, f func(Header) bool) error { panic("unwritten") }
-
-// Timed is the answer to a search by time.
-type Timed struct {
-	Offset    Offset
-	Timestamp int64 // milliseconds since 1970
-	Epoch     int32 // leader epoch of the batch found
-}
-
-// OffsetForTime finds the first record with a timestamp of at least ms and an offset in [StartOffset, limit). ok is false if there is none.
-func (l *Log) OffsetForTime(ms int64, limit Offset) (t Timed, ok bool, err error) { panic("unwritten") }
-
-// MaxTimestamp finds the first record that carries the largest timestamp in [StartOffset, limit).
-func (l *Log) MaxTimestamp(limit Offset) (t Timed, ok bool, err error) { panic("unwritten") }
-
-// EpochOf is the leader epoch of the record at o (KIP-320: also for the log start).
-func (l *Log) EpochOf(o Offset) (int32, bool) { panic("unwritten") }
-
-// EpochEnd is the largest known epoch <= epoch and the offset at which it ended; ok is false when none is known.
-func (l *Log) EpochEnd(epoch int32) (e int32, end Offset, ok bool) { panic("unwritten") }
-
-// Epochs is the epoch table, oldest first.
-func (l *Log) Epochs() []EpochStart { panic("unwritten") }
-
-// WriteCheckpoint replaces the checkpoint atomically and durably. Safe beside Append.
-func (l *Log) WriteCheckpoint(c Checkpoint) error { panic("unwritten") }
-
-// Checkpoint is the one last written, or the zero value.
-func (l *Log) Checkpoint() Checkpoint { panic("unwritten") }
-
-// SegmentInfo describes one segment, oldest first, the active one last.
+// SegmentInfo describes one segment. LastIndex is the index of its last batch, 0 when it is empty; MaxTimestamp is -1 then.
 type SegmentInfo struct {
 	BaseOffset, NextOffset Offset
 	LastIndex              Index
@@ -106,25 +97,108 @@ type SegmentInfo struct {
 	Active                 bool
 }
 
-func (l *Log) Segments() []SegmentInfo { panic("unwritten") }
-
-// Size is the bytes of all segments; SyncedOffset the offset below which everything is on stable storage.
-func (l *Log) Size() int64          { panic("unwritten") }
-func (l *Log) SyncedOffset() Offset { panic("unwritten") }
-
-// Sync forces everything appended to stable storage.
-func (l *Log) Sync() error { panic("unwritten") }
-
-// Roll closes the active segment if it holds anything.
-func (l *Log) Roll() error { panic("unwritten") }
-
-// Configure replaces the run-time configuration from the next batch on.
-func (l *Log) Configure(c Config) { panic("unwritten") }
+// Segments lists the segments, oldest first, the active one last.
+func (l *Log) Segments() []SegmentInfo {
+	segments := l.view.Load().segments
+	infos := make([]SegmentInfo, len(segments))
+	for k, s := range segments {
+		infos[k] = s.info(k == len(segments)-1)
+	}
+	return infos
+}
 
 // Dir is the partition's directory.
-func (l *Log) Dir() string { panic("unwritten") }
+func (l *Log) Dir() string { return l.dir }
 
-// Err is why the log stopped (a failed write or fsync), or nil.
-func (l *Log) Err() error { panic("unwritten") }
+// Err is why the log stopped (a failed write or fsync), or nil. It is ErrFailed and wraps the cause.
+func (l *Log) Err() error {
+	if f := l.failure.Load(); f != nil {
+		return f
+	}
+	return nil
+}
 
-func (l *Log) Close() error { panic("unwritten") }
+// fail stops the log for ever; the first cause counts.
+func (l *Log) fail(cause error) error {
+	if l.failure.CompareAndSwap(nil, &failure{cause}) {
+		l.logger.Error("log stopped: writing failed", zap.String("directory", l.dir), zap.Error(cause))
+	}
+	return l.Err()
+}
+
+// usable says whether the log may be written.
+func (l *Log) usable() error {
+	if l.closed.Load() {
+		return ErrClosed
+	}
+	return l.Err()
+}
+
+// Configure replaces the run-time configuration from the next batch on. One that does not validate (see Config.Validate) is logged and ignored.
+func (l *Log) Configure(c Config) {
+	c.EnsureDefaults()
+	if err := c.Validate(); err != nil {
+		l.logger.Warn("log configuration ignored", zap.String("directory", l.dir), zap.Error(err))
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.config = c
+	l.configureFlusherLocked()
+}
+
+// Close makes everything durable, unless the log has failed, and releases its files. Chunks that are pinned stay readable. Idempotent.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	f := l.flusher
+	l.closing = true
+	if f != nil && !f.ending {
+		f.ending = true
+		close(f.quit)
+	}
+	l.mu.Unlock()
+	if f != nil {
+		f.done.Wait()
+	}
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed.Load() {
+		return nil
+	}
+	var err error
+	if l.Err() == nil {
+		err = l.syncLocked()
+	}
+	l.closed.Store(true)
+	for _, s := range l.view.Load().segments {
+		if e := s.retire(); err == nil {
+			err = e
+		}
+	}
+	l.checkpointMu.Lock() // waits for a checkpoint that is being written
+	defer l.checkpointMu.Unlock()
+	return err
+}
+
+// openFiles bounds how many sealed segments of a log keep their file open.
+type openFiles struct {
+	mu       sync.Mutex // guards following
+	segments []*segment // oldest first
+}
+
+const openLimit = 8
+
+func (o *openFiles) add(s *segment) {
+	o.mu.Lock()
+	var oldest *segment
+	if o.segments = append(o.segments, s); len(o.segments) > openLimit {
+		oldest = o.segments[0]
+		o.segments = o.segments[1:]
+	}
+	o.mu.Unlock()
+	if oldest != nil {
+		oldest.unpin() // the file was read only: nothing is lost with an error
+	}
+}

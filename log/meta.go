@@ -1,0 +1,118 @@
+package log
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Meta locates the entry at i, or returns ErrNotFound. Safe from any goroutine; recent entries cost no I/O.
+func (l *Log) Meta(i Index) (Meta, error) {
+	place, err := l.locate(i)
+	return place.Meta, err
+}
+
+// locate finds an entry and where its bytes are.
+func (l *Log) locate(i Index) (located, error) {
+	if l.closed.Load() {
+		return located{}, ErrClosed
+	}
+	if i > l.LastIndex() || i < l.FirstIndex() {
+		return located{}, ErrNotFound
+	}
+	if e := l.recent.index(i); e != nil {
+		return *e, nil
+	}
+	list := *l.controls.Load()
+	if c, ok := list.find(i); ok {
+		return located{Meta: c.meta()}, nil
+	}
+	return l.locateBatch(i, list)
+}
+
+// locateBatch goes from the last indexed batch at or before i from header to header.
+func (l *Log) locateBatch(i Index, list controls) (located, error) {
+	segments := l.view.Load().segments
+	k := sort.Search(len(segments), func(k int) bool {
+		first := segments[k].firstIndex.Load()
+		return first == 0 || Index(first) > i
+	})
+	if k == 0 {
+		return located{}, ErrNotFound
+	}
+	s := segments[k-1]
+	h, err := s.pin()
+	if err != nil {
+		return located{}, err
+	}
+	defer h.release()
+	bytes, _ := s.extent.get()
+	first := Index(s.firstIndex.Load())
+	at, walk := first, int64(0)
+	key, value, ok, err := s.indexes.search(func(key, value int64) bool { return first+Index(key) <= i && value < bytes })
+	if err != nil {
+		return located{}, err
+	}
+	if ok {
+		at, walk = first+Index(key), value
+	}
+	found := located{}
+	err = walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
+		if at == i {
+			found = located{segment: s, position: position, Meta: Meta{Index: i, Term: Term(uint32(h.LeaderEpoch())), Kind: KindBatch,
+				BaseOffset: h.BaseOffset(), NextOffset: h.next(), Size: h.Size()}}
+		}
+		at = list.batchFrom(at + 1)
+		return at <= i && found.segment == nil
+	})
+	if err == nil && found.segment == nil {
+		err = ErrNotFound
+	}
+	return found, err
+}
+
+// Data appends the bytes of the entry to dst, after checking that it still is the one that m describes (index and term).
+// ErrNotFound when it was truncated or trimmed away meanwhile. Safe from any goroutine.
+func (l *Log) Data(dst []byte, m Meta) ([]byte, error) {
+	place, err := l.locate(m.Index)
+	if err != nil {
+		return dst, err
+	}
+	if place.Term != m.Term || place.Kind != m.Kind || place.Size != m.Size {
+		return dst, ErrNotFound
+	}
+	if m.Kind != KindBatch {
+		return l.controlData(dst, m)
+	}
+	h, err := place.segment.pin()
+	if err != nil {
+		return dst, err
+	}
+	defer h.release()
+	at := len(dst)
+	dst = grow(dst, m.Size)
+	if err := readFull(h.file, dst[at:], place.position); err != nil {
+		if m.Index > l.LastIndex() {
+			return dst[:at], ErrNotFound // truncated while it was read
+		}
+		return dst[:at], fmt.Errorf("read entry %d of %s at %d: %w", m.Index, place.segment.path, place.position, err)
+	}
+	b := Header(dst[at:])
+	if b.Size() != m.Size || b.BaseOffset() != place.BaseOffset || b.LeaderEpoch() != int32(m.Term) {
+		return dst[:at], ErrNotFound
+	}
+	return dst, nil
+}
+
+func (l *Log) controlData(dst []byte, m Meta) ([]byte, error) {
+	var err error
+	for range 2 { // ctl may be compacted in between, which moves the record
+		c, ok := l.controls.Load().find(m.Index)
+		if !ok || c.term != m.Term || c.kind != m.Kind {
+			return dst, ErrNotFound
+		}
+		if dst, err = l.ctl.read(dst, c); err == nil {
+			return dst, nil
+		}
+	}
+	return dst, err
+}

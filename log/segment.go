@@ -1,0 +1,360 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
+)
+
+const logSuffix = ".log"
+
+// segment is one .log file with its indexes. One goroutine appends, any may read what bounds gives.
+type segment struct {
+	fs   vfs.FS
+	base Offset
+	path string // of the .log file
+
+	offsets *index
+	times   *index
+	indexes *index
+
+	firstIndex atomic.Uint64 // of the first batch; 0 while there is none
+	lastIndex  atomic.Uint64 // of the last batch
+	extent     extent
+	maximum    maximum
+	isSealed   atomic.Bool
+
+	// hints remember where readers stopped: offset after the chunk, relative to base, and its position.
+	hints [8]atomic.Uint64
+
+	opened  *openFiles
+	file    atomic.Pointer[handle]
+	mu      sync.Mutex // guards following, and the opening of file
+	removed bool
+
+	// The writer's own.
+	firstTimestamp int64 // of the first batch
+	sinceIndex     int64 // bytes since the batch of the last index entry, that batch included
+}
+
+// extent is the pair of length and next offset, read without a lock: the version is odd while they change.
+type extent struct {
+	version atomic.Uint32
+	bytes   atomic.Int64
+	next    atomic.Int64
+}
+
+func (e *extent) set(bytes int64, next Offset) {
+	e.version.Add(1)
+	e.bytes.Store(bytes)
+	e.next.Store(int64(next))
+	e.version.Add(1)
+}
+
+func (e *extent) get() (bytes int64, next Offset) {
+	for {
+		version := e.version.Load()
+		bytes, next = e.bytes.Load(), Offset(e.next.Load())
+		if version&1 == 0 && e.version.Load() == version {
+			return bytes, next
+		}
+	}
+}
+
+// maximum is the largest timestamp of a segment and the last offset of the batch that brought it, kept like extent.
+type maximum struct {
+	version   atomic.Uint32
+	timestamp atomic.Int64
+	offset    atomic.Int64
+}
+
+func (m *maximum) set(timestamp int64, offset Offset) {
+	m.version.Add(1)
+	m.timestamp.Store(timestamp)
+	m.offset.Store(int64(offset))
+	m.version.Add(1)
+}
+
+func (m *maximum) get() (timestamp int64, offset Offset) {
+	for {
+		version := m.version.Load()
+		timestamp, offset = m.timestamp.Load(), Offset(m.offset.Load())
+		if version&1 == 0 && m.version.Load() == version {
+			return timestamp, offset
+		}
+	}
+}
+
+// noTimestamp is Kafka's "none".
+const noTimestamp = -1
+
+func segmentName(base Offset) string { return fmt.Sprintf("%020d", int64(base)) }
+
+// newSegment gives an empty segment without touching the disk.
+func newSegment(files vfs.FS, dir string, base Offset, opened *openFiles) *segment {
+	stem := path.Join(dir, segmentName(base))
+	s := &segment{fs: files, base: base, path: stem + logSuffix, opened: opened,
+		offsets: newIndex(files, offsetIndexKind, stem),
+		times:   newIndex(files, timeIndexKind, stem),
+		indexes: newIndex(files, raftIndexKind, stem),
+	}
+	s.extent.set(0, base)
+	s.maximum.set(noTimestamp, base)
+	s.firstTimestamp = noTimestamp
+	return s
+}
+
+func (s *segment) allIndexes() [3]*index { return [3]*index{s.offsets, s.times, s.indexes} }
+
+// create makes the files, empty. Their names are not durable yet.
+func (s *segment) create() error {
+	f, err := s.fs.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, x := range s.allIndexes() {
+		if err := x.create(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle is an open .log file, counted: the last to release it closes it.
+type handle struct {
+	file vfs.File
+	refs atomic.Int32
+}
+
+func (h *handle) acquire() bool {
+	for {
+		n := h.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (h *handle) release() error {
+	if h.refs.Add(-1) == 0 {
+		return h.file.Close()
+	}
+	return nil
+}
+
+// pin gives the open file, which the caller must release. Only a file that is not open costs a lock. ErrNotFound if the segment was removed.
+func (s *segment) pin() (*handle, error) {
+	if h := s.file.Load(); h != nil && h.acquire() {
+		return h, nil
+	}
+	h, opened, err := s.open()
+	if opened && s.isSealed.Load() {
+		s.opened.add(s)
+	}
+	return h, err
+}
+
+func (s *segment) open() (h *handle, opened bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed {
+		return nil, false, ErrNotFound
+	}
+	if h := s.file.Load(); h != nil && h.acquire() {
+		return h, false, nil
+	}
+	f, err := s.fs.OpenFile(s.path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, false, fmt.Errorf("open segment: %w", err)
+	}
+	h = &handle{file: f}
+	h.refs.Store(2) // the segment's and the caller's
+	s.file.Store(h)
+	return h, true, nil
+}
+
+// unpin closes the file once its readers are done.
+func (s *segment) unpin() error {
+	if h := s.file.Swap(nil); h != nil {
+		return h.release()
+	}
+	return nil
+}
+
+// retire makes the segment unreadable for those who come later.
+func (s *segment) retire() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = true
+	return s.unpin()
+}
+
+// unlink removes the files, .log last but one sync: without it the others mean nothing.
+func (s *segment) unlink() error {
+	if err := s.retire(); err != nil {
+		return err
+	}
+	for _, x := range s.allIndexes() {
+		if err := removeIfThere(s.fs, x.path); err != nil {
+			return err
+		}
+	}
+	return removeIfThere(s.fs, s.path)
+}
+
+func removeIfThere(files vfs.FS, name string) error {
+	if err := files.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// mustRoll says whether the batch belongs into a new segment. It depends on the batches and the configuration only.
+func (s *segment) mustRoll(h Header, size int64, i Index, position int64, c *Config) bool {
+	if position == 0 {
+		return false
+	}
+	return position+size > c.SegmentBytes ||
+		s.firstTimestamp >= 0 && h.MaxTimestamp()-s.firstTimestamp > c.SegmentAge.Milliseconds() ||
+		int64(s.offsets.count) >= c.SegmentIndexBytes/8 ||
+		int64(s.times.count) >= c.SegmentIndexBytes/timeEntrySize-1 ||
+		int64(h.LastOffset()-s.base) > math.MaxInt32 ||
+		uint64(i)-s.firstIndex.Load() > math.MaxUint32
+}
+
+// note enters a batch at position into the indexes. The rules are Kafka's, applied batch by batch.
+func (s *segment) note(h Header, i Index, position int64, interval int64) {
+	last := h.LastOffset()
+	if position == 0 {
+		s.firstTimestamp = h.MaxTimestamp()
+		s.firstIndex.Store(uint64(i))
+	}
+	if timestamp, _ := s.maximum.get(); h.MaxTimestamp() > timestamp {
+		s.maximum.set(h.MaxTimestamp(), last)
+	}
+	if s.sinceIndex > interval {
+		s.offsets.add(int64(last-s.base), position)
+		s.indexes.add(int64(uint64(i)-s.firstIndex.Load()), position)
+		s.noteTime()
+		s.sinceIndex = 0
+	}
+	s.sinceIndex += int64(h.Size())
+	s.lastIndex.Store(uint64(i))
+}
+
+// noteTime enters the largest timestamp so far, if it is not there yet.
+func (s *segment) noteTime() {
+	timestamp, offset := s.maximum.get()
+	if timestamp > s.times.lastKey && timestamp >= 0 {
+		s.times.add(timestamp, int64(offset-s.base))
+	}
+}
+
+func (s *segment) flushIndexes() error {
+	for _, x := range s.allIndexes() {
+		if err := x.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish writes the indexes and the seal. Nothing is synced.
+func (s *segment) finish() error {
+	s.noteTime()
+	if err := s.flushIndexes(); err != nil {
+		return err
+	}
+	if err := s.writeSeal(s.summary().encode()); err != nil {
+		return err
+	}
+	s.isSealed.Store(true)
+	return nil
+}
+
+func (s *segment) writeSeal(b []byte) error {
+	f, err := s.fs.OpenFile(s.indexes.path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	return errors.Join(err, f.Close())
+}
+
+func (s *segment) summary() *seal {
+	bytes, next := s.extent.get()
+	timestamp, offset := s.maximum.get()
+	return &seal{base: s.base, firstIndex: Index(s.firstIndex.Load()), lastIndex: Index(s.lastIndex.Load()), next: next, bytes: bytes,
+		firstTimestamp: s.firstTimestamp, maxTimestamp: timestamp, maxOffset: offset,
+		entries: [3]int{s.offsets.count, s.times.count, s.indexes.count}}
+}
+
+// restore takes over what a seal says.
+func (s *segment) restore(from *seal) {
+	s.firstIndex.Store(uint64(from.firstIndex))
+	s.lastIndex.Store(uint64(from.lastIndex))
+	s.extent.set(from.bytes, from.next)
+	s.maximum.set(from.maxTimestamp, from.maxOffset)
+	s.firstTimestamp = from.firstTimestamp
+	for k, x := range s.allIndexes() {
+		x.sealed(from.entries[k])
+	}
+	s.isSealed.Store(true)
+}
+
+// syncAll makes the .log file and the indexes durable.
+func (s *segment) syncAll() error {
+	if err := s.syncData(); err != nil {
+		return err
+	}
+	for _, x := range s.allIndexes() {
+		if err := x.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *segment) syncData() error {
+	h, err := s.pin()
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.file.Sync(), h.release())
+}
+
+// hint gives the position at which a reader stopped that read up to o.
+func (s *segment) hint(o Offset) (position int64, ok bool) {
+	relative := uint64(o - s.base)
+	v := s.hints[relative%uint64(len(s.hints))].Load()
+	if v == 0 || v>>32 != relative {
+		return 0, false
+	}
+	return int64(uint32(v)), true
+}
+
+func (s *segment) setHint(o Offset, position int64) {
+	relative := uint64(o - s.base)
+	if relative <= math.MaxUint32 {
+		s.hints[relative%uint64(len(s.hints))].Store(relative<<32 | uint64(position))
+	}
+}
+
+func (s *segment) info(active bool) SegmentInfo {
+	bytes, next := s.extent.get()
+	timestamp, _ := s.maximum.get()
+	return SegmentInfo{BaseOffset: s.base, NextOffset: next, LastIndex: Index(s.lastIndex.Load()), Bytes: bytes,
+		MaxTimestamp: timestamp, Active: active}
+}
