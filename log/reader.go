@@ -215,8 +215,9 @@ func (l *Log) recentEnd(s *segment, start int64, limit Offset, maxBytes int64) (
 }
 
 // Scan calls f with the header of every batch from the one that contains from to the end, until f returns false. The header is valid during the call.
+// from may lie before StartOffset, down to Floor().Offset: whoever rebuilds state from the headers needs those too.
 func (l *Log) Scan(from Offset, f func(Header) bool) error {
-	if from < l.StartOffset() || from > l.EndOffset() {
+	if from < l.Floor().Offset || from > l.EndOffset() {
 		return ErrOutOfRange
 	}
 	return l.scan(from, l.EndOffset(), func(_ *segment, _ *handle, _ int64, h Header) bool { return f(h) })
