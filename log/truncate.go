@@ -257,8 +257,7 @@ const deletedSuffix = ".deleted"
 
 // Delete closes the log and removes its directory.
 func (l *Log) Delete() error {
-	closeErr := l.Close() // what it could not write is to be removed
-	_ = closeErr
+	_ = l.Close() // what it could not write is to be removed
 	return Remove(l.fs, l.dir)
 }
 
