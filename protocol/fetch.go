@@ -178,7 +178,11 @@ func (q *fetchRun) read() bool {
 func (s *Server) readPart(part *fetchPart, req *kmsg.FetchRequest, left int, first bool) int {
 	part.high, part.stable, part.start, part.leader = -1, -1, -1, noHint
 	part.chunk, part.aborted, part.diverging = nil, nil, nil
-	if part.code = part.refusal; part.code == codeNone {
+	part.code = part.refusal
+	if part.code == codeNone { // the epoch first, and whether this node leads: a follower would read, too
+		part.code = s.code(part.partition.CheckEpoch(part.leaderEpoch))
+	}
+	if part.code == codeNone {
 		got, err := part.partition.Read(partition.Read{
 			Offset: log.Offset(part.offset), MaxBytes: min(max(int(part.maxBytes), 0), left), AtLeastOne: first,
 			Isolation: partition.Isolation(req.IsolationLevel), LeaderEpoch: part.leaderEpoch, LastFetchedEpoch: part.lastFetchedEpoch,
