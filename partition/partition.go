@@ -1,7 +1,10 @@
 package partition
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barnabas-log/barnabas/log"
@@ -11,194 +14,246 @@ import (
 // Proposer is what a partition needs of its consensus group. internal/broker hands it in.
 type Proposer interface {
 	// Propose queues one command for the group's log and returns at once; the outcome arrives through Admit, Stored and Apply with the
-	// same token, or through Resign. An error means that nothing was queued.
+	// same token, or through Resign. An error means that nothing was queued. Commands are stored in the order of the calls.
 	Propose(data []byte, token uint64) error
 }
 
 // Entry is a log entry as the replication layer reports it.
 type Entry = log.Stored
 
-// Config holds the topic-level configuration that a partition acts on. It may change while the partition is open.
-type Config struct {
-	MaxMessageBytes     int           // max.message.bytes
-	Compacted           bool          // cleanup.policy contains compact
-	DeletePolicy        bool          // cleanup.policy contains delete
-	RetentionTime       time.Duration // retention.ms, < 0 unlimited
-	RetentionBytes      int64         // retention.bytes, < 0 unlimited
-	CompressionType     string        // compression.type: "producer" or a codec
-	CompressionLevel    int
-	LogAppendTime       bool          // message.timestamp.type
-	TimestampBefore     time.Duration // message.timestamp.before.max.ms
-	TimestampAfter      time.Duration // message.timestamp.after.max.ms
-	MinInsyncReplicas   int           // min.insync.replicas
-	FileDeleteDelay     time.Duration
-	ProducerIDExpiry    time.Duration // producer.id.expiration.ms (broker)
-	CheckpointEachBytes int64         // write a checkpoint after this many bytes; 0 means 64 MiB
-	Log                 log.Config
-}
-
-// Options are fixed at Open.
-type Options struct {
-	Topic  string
-	Number int32
-	Log    *log.Log // owned by the partition from here on
-	Config Config
-	Logger *zap.Logger      // nil: no output
-	Now    func() time.Time // nil: time.Now
-}
-
 // Partition is one topic partition on this node.
-type Partition struct{}
+type Partition struct {
+	// Constant after Open (proposer: after Bind).
+	nodeID   int32
+	log      *log.Log
+	logger   *zap.Logger
+	now      func() time.Time
+	inSync   func() int
+	proposer Proposer
+
+	// Read without a lock.
+	config        atomic.Pointer[Config]
+	highWatermark atomic.Int64 // moved by Apply and Restore only, never back
+	leadership    atomic.Pointer[leadership]
+	failure       atomic.Pointer[error]
+	closed        atomic.Bool
+	watchers      watchers
+
+	// queueMu makes the order of sequence checks the order of proposals. It is held across Propose; no method that the group calls takes it.
+	queueMu sync.Mutex
+
+	// trimMu: one trim or checkpoint is written at a time. Held across writes.
+	trimMu sync.Mutex
+
+	// mu guards the following.
+	mu         sync.Mutex
+	queue      queue
+	duplicates []*Pending // appends of batches that are under way or not committed already; rare
+	producers  *producers
+	last       position        // the last batch or command that is stored
+	applied    position        // the last batch or command that was applied
+	end        log.Offset      // behind the last stored batch
+	sinceBytes int64           // stored since the last checkpoint was taken
+	nextExpiry int64           // milliseconds; when producers are looked through again
+	candidate  *log.Checkpoint // taken, and written once it is committed
+	writing    bool            // a checkpoint is being written
+	stopped    bool            // no background work may start any more
+
+	background sync.WaitGroup
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// position is a place in the group's log.
+type position struct {
+	index log.Index
+	term  log.Term
+}
+
+// leadership is who leads as far as this node knows. Immutable.
+type leadership struct {
+	term log.Term
+	node int32 // -1: unknown
+	here bool  // this node leads and is ready
+}
 
 // Open recovers the partition's state from the log and its checkpoint. The partition accepts no append before Lead is called.
-func Open(opts Options) (*Partition, error) { panic("unwritten") }
+func Open(opts Options) (*Partition, error) {
+	opts = opts.ensureDefaults()
+	p := &Partition{
+		nodeID: opts.NodeID,
+		log:    opts.Log,
+		logger: opts.Logger.With(zap.String("topic", opts.Topic), zap.Int32("partition", opts.Number)),
+		now:    opts.Now,
+		inSync: opts.InSyncCount,
+		queue:  newQueue(),
+	}
+	p.config.Store(&opts.Config)
+	p.leadership.Store(&leadership{node: -1})
+	checkpoint := p.log.Checkpoint()
+	p.applied = position{checkpoint.Index, checkpoint.Term}
+	p.end = p.log.EndOffset()
+	// Where the disk lost what was acknowledged (flush.messages, flush.ms), the checkpoint may speak of more than is there.
+	p.highWatermark.Store(int64(max(min(checkpoint.HighWatermark, p.end), p.log.StartOffset())))
+	if err := p.recoverLast(); err != nil {
+		return nil, fmt.Errorf("open partition %s-%d: %w", opts.Topic, opts.Number, err)
+	}
+	producers, err := p.rebuild(p.end)
+	if err != nil {
+		return nil, fmt.Errorf("open partition %s-%d: %w", opts.Topic, opts.Number, err)
+	}
+	p.producers = producers
+	return p, nil
+}
+
+// recoverLast finds the last entry that the state can speak of.
+func (p *Partition) recoverLast() error {
+	index := p.log.LastIndex()
+	floor := p.log.Floor()
+	if index <= floor.Index {
+		p.last = position{floor.Index, floor.Term}
+		return nil
+	}
+	meta, err := p.log.Meta(index)
+	if err != nil {
+		return fmt.Errorf("look up last entry %d: %w", index, err)
+	}
+	p.last = position{index, meta.Term}
+	return nil
+}
 
 // Bind hands the partition its group. Called once, before the group starts to drive it.
-func (p *Partition) Bind(proposer Proposer) { panic("unwritten") }
+func (p *Partition) Bind(proposer Proposer) { p.proposer = proposer }
 
-// --- driven by the consensus group (replication.StateMachine has these methods) ---
-
-// Admit is asked on the leader, in log order, before a local proposal is stored in term. false: nobody waits for it any more (it was queued in an earlier
-// leadership); the log store then stores a no-op in its place.
-func (p *Partition) Admit(token uint64, term log.Term) bool { panic("unwritten") }
-
-// Stored reports entries that are in the local log, in index order, on leader and followers alike. acks=1 answers here.
-func (p *Partition) Stored(entries []Entry) { panic("unwritten") }
-
-// Truncated reports that all entries from index on were removed; end is the log's end offset now.
-func (p *Partition) Truncated(from log.Index, end log.Offset) { panic("unwritten") }
-
-// Apply reports committed entries, in index order. The only place where the high watermark moves.
-func (p *Partition) Apply(entries []Entry) { panic("unwritten") }
-
-// Lead says that this node leads in term and that everything committed before it has been applied. Resign says that it no longer does
-// (leader is -1 when unknown): every pending append fails with ErrNotLeader.
-func (p *Partition) Lead(term log.Term)                 { panic("unwritten") }
-func (p *Partition) Resign(term log.Term, leader int32) { panic("unwritten") }
-
-// State encodes the producers' state for a snapshot; Restore replaces it (a snapshot was installed).
-func (p *Partition) State() ([]byte, error)     { panic("unwritten") }
-func (p *Partition) Restore(state []byte) error { panic("unwritten") }
-
-// Failed says that the replica stopped for good (a failed write): every call fails with err from now on.
-func (p *Partition) Failed(err error) { panic("unwritten") }
-
-// --- called by the protocol and the coordinators ---
-
-// Acks says how far a record must have got before it is acknowledged.
-type Acks int8
-
-const (
-	AcksNone   Acks = 0
-	AcksLeader Acks = 1
-	AcksAll    Acks = -1
-)
-
-// AppendResult tells where a batch went. AppendTime is -1 unless the topic stamps log append time.
-type AppendResult struct {
-	BaseOffset log.Offset
-	AppendTime int64 // milliseconds
-	LogStart   log.Offset
+// Lead says that this node leads in term and that everything committed before it has been applied. Driven by the group.
+func (p *Partition) Lead(term log.Term) {
+	p.mu.Lock()
+	p.failAllLocked(ErrNotLeader) // of an earlier leadership, when nobody said that it ended
+	p.leadership.Store(&leadership{term: term, node: p.nodeID, here: true})
+	p.mu.Unlock()
+	p.watchers.wake()
 }
 
-// Append validates one v2 record batch as a client sent it, checks its sequence, and proposes it. It returns as soon as the batch is queued, in order. batch must
-// not be touched until the Pending is resolved (it is written from where it lies, and stamped in place). An error means that nothing was appended.
-func (p *Partition) Append(batch []byte, acks Acks) (*Pending, error) { panic("unwritten") }
-
-// AppendInternal is Append for batches that this broker made itself (coordinators, control batches): the checks on control bits, size and timestamps are left out.
-func (p *Partition) AppendInternal(batch []byte, acks Acks) (*Pending, error) {
-	panic("unwritten")
+// Resign says that this node does not lead, or no longer; leader is -1 when unknown. Every pending append fails with ErrNotLeader. leader may be this node:
+// elected, but not ready before Lead. A call with a term older than the known one is late and changes nothing. Driven by the group.
+func (p *Partition) Resign(term log.Term, leader int32) {
+	p.mu.Lock()
+	if term < p.leadership.Load().term {
+		p.mu.Unlock()
+		return
+	}
+	p.failAllLocked(ErrNotLeader)
+	p.leadership.Store(&leadership{term: term, node: leader})
+	p.mu.Unlock()
+	p.watchers.wake()
 }
 
-// Pending is an append under way.
-type Pending struct{}
-
-// Wait blocks until the append is acknowledged as asked, fails, or ctx ends (ErrTimeout; the write goes on). May be called more than once.
-func (d *Pending) Wait(ctx context.Context) (AppendResult, error) { panic("unwritten") }
-
-// Done is closed when Wait would not block.
-func (d *Pending) Done() <-chan struct{} { panic("unwritten") }
-
-// Isolation is Kafka's isolation level.
-type Isolation int8
-
-const (
-	ReadUncommitted Isolation = 0
-	ReadCommitted   Isolation = 1
-)
-
-// Read asks for records. LeaderEpoch and LastFetchedEpoch are -1 when the client gives none.
-type Read struct {
-	Offset           log.Offset
-	MaxBytes         int
-	AtLeastOne       bool // return the first batch even if it is larger than MaxBytes
-	Isolation        Isolation
-	LeaderEpoch      int32
-	LastFetchedEpoch int32
+// Failed says that the replica stopped for good (a failed write): every call fails with err from now on, as ErrStorage. Driven by the group.
+func (p *Partition) Failed(err error) {
+	if !errors.Is(err, ErrStorage) {
+		err = fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	p.mu.Lock()
+	if p.failure.CompareAndSwap(nil, &err) {
+		p.failAllLocked(err)
+		before := p.leadership.Load()
+		p.leadership.Store(&leadership{term: before.term, node: -1})
+	}
+	p.mu.Unlock()
+	p.watchers.wake()
 }
 
-// Aborted names an aborted transaction that overlaps what was read.
-type Aborted struct {
-	ProducerID  int64
-	FirstOffset log.Offset
+// failAllLocked fails whatever waits and forgets what is queued. What is stored is no matter of leadership and stays.
+func (p *Partition) failAllLocked(err error) {
+	start := p.log.StartOffset()
+	for token := p.queue.first; token < p.queue.next; token++ {
+		if d := p.queue.get(token); d != nil {
+			p.failLocked(d, start, err)
+		}
+	}
+	p.queue.clear()
+	for _, d := range p.duplicates {
+		p.failLocked(d, start, err)
+	}
+	clear(p.duplicates)
+	p.duplicates = p.duplicates[:0]
 }
 
-// Records is the answer to a Read. Chunk may be nil (nothing there yet, or diverging). Release the chunk.
-type Records struct {
-	Chunk         *log.Chunk
-	HighWatermark log.Offset
-	LastStable    log.Offset
-	LogStart      log.Offset
-	Aborted       []Aborted
-	// DivergingEpoch, when not nil, says where the reader's history parts from ours (KIP-595).
-	Diverging *log.EpochStart
+func (p *Partition) failLocked(d *Pending, start log.Offset, err error) {
+	p.producers.unqueue(d)
+	d.result.BaseOffset = -1
+	d.resolveLocked(start, err)
 }
-
-// Read clamps to the high watermark or last stable offset. With an error, the offsets in Records are still filled where known.
-func (p *Partition) Read(r Read) (Records, error) { panic("unwritten") }
-
-// Waiter is woken once by any of the partitions that it watches. See waiters.go.
-type Waiter struct{}
-
-// NewWaiter makes a waiter; its C is closed at the first wake-up.
-func NewWaiter() *Waiter             { panic("unwritten") }
-func (w *Waiter) C() <-chan struct{} { panic("unwritten") }
-func (w *Waiter) Close()             { panic("unwritten") } // unregisters everywhere
-func (p *Partition) Watch(w *Waiter) { panic("unwritten") } // wakes on new visible records, leadership change, trim, failure, close
-
-// Offsets that a client may ask for.
-func (p *Partition) HighWatermark() log.Offset { panic("unwritten") }
-func (p *Partition) LastStable() log.Offset    { panic("unwritten") }
-func (p *Partition) LogStart() log.Offset      { panic("unwritten") }
-func (p *Partition) LogEnd() log.Offset        { panic("unwritten") }
 
 // Leader is the leader's node id (-1 if unknown), the epoch, and whether it is this node and ready.
-func (p *Partition) Leader() (node int32, epoch int32, here bool) { panic("unwritten") }
-
-// CheckEpoch compares a client's leader epoch: ErrFencedEpoch, ErrUnknownEpoch, ErrNotLeader or nil.
-func (p *Partition) CheckEpoch(epoch int32) error { panic("unwritten") }
-
-// Special timestamps of ListOffsets (KIP-405, KIP-734, KIP-1005, KIP-1023).
-const (
-	Latest                int64 = -1
-	Earliest              int64 = -2
-	MaxTimestamp          int64 = -3
-	EarliestLocal         int64 = -4
-	LatestTiered          int64 = -5
-	EarliestPendingUpload int64 = -6
-)
-
-// OffsetAt answers ListOffsets: offset, timestamp (-1 for special values) and the epoch of the record at that offset. Offset -1 when there is none.
-func (p *Partition) OffsetAt(timestamp int64, isolation Isolation, leaderEpoch int32) (log.Timed, error) {
-	panic("unwritten")
+func (p *Partition) Leader() (node int32, epoch int32, here bool) {
+	l := p.leadership.Load()
+	return l.node, int32(l.term), l.here
 }
 
-// EpochEnd answers OffsetForLeaderEpoch; -1, -1 when the epoch is unknown.
-func (p *Partition) EpochEnd(leaderEpoch, epoch int32) (int32, log.Offset, error) { panic("unwritten") }
+// CheckEpoch compares a client's leader epoch (-1: none given): ErrFencedEpoch, ErrUnknownEpoch, ErrNotLeader or nil.
+func (p *Partition) CheckEpoch(epoch int32) error {
+	if err := p.Err(); err != nil {
+		return err
+	}
+	l := p.leadership.Load()
+	if err := l.compare(epoch); err != nil {
+		return err
+	}
+	if !l.here {
+		return ErrNotLeader
+	}
+	return nil
+}
 
-// DeleteRecords moves the log start through a replicated trim and returns the low watermark. offset -1 means the high watermark.
-func (p *Partition) DeleteRecords(ctx context.Context, offset log.Offset) (log.Offset, error) {
-	panic("unwritten")
+func (l *leadership) compare(epoch int32) error {
+	switch {
+	case epoch < 0 || epoch == int32(l.term):
+		return nil
+	case epoch < int32(l.term):
+		return ErrFencedEpoch
+	}
+	return ErrUnknownEpoch
+}
+
+// HighWatermark is the offset behind the last committed record.
+func (p *Partition) HighWatermark() log.Offset { return log.Offset(p.highWatermark.Load()) }
+
+// LastStable is the offset that readers of committed transactions may read up to.
+func (p *Partition) LastStable() log.Offset { return p.HighWatermark() }
+
+// LogStart is the first offset that may be read.
+func (p *Partition) LogStart() log.Offset { return p.log.StartOffset() }
+
+// LogEnd is the offset that the next record gets on this replica.
+func (p *Partition) LogEnd() log.Offset { return p.log.EndOffset() }
+
+// Size is the bytes of all segments.
+func (p *Partition) Size() int64 { return p.log.Size() }
+
+// Err is why the partition is offline (ErrStorage, ErrClosed), or nil.
+func (p *Partition) Err() error {
+	if err := p.failure.Load(); err != nil {
+		return *err
+	}
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Configure replaces the run-time configuration.
+func (p *Partition) Configure(c Config) {
+	c = c.ensureDefaults()
+	p.config.Store(&c)
+	p.log.Configure(c.Log)
+}
+
+// Producers describes the producers that the partition knows, by id.
+func (p *Partition) Producers() []Producer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.producers.list()
 }
 
 // Producer describes one producer that is known to the partition (DescribeProducers).
@@ -211,15 +266,22 @@ type Producer struct {
 	TxnStartOffset   log.Offset // -1: none open
 }
 
-func (p *Partition) Producers() []Producer { panic("unwritten") }
-
-// Configure replaces the run-time configuration. Enforce runs retention once (called by the broker's timer on leaders).
-func (p *Partition) Configure(c Config)                { panic("unwritten") }
-func (p *Partition) Enforce(ctx context.Context) error { panic("unwritten") }
-
-// Size in bytes of all segments; Err is why the partition is offline, or nil.
-func (p *Partition) Size() int64 { panic("unwritten") }
-func (p *Partition) Err() error  { panic("unwritten") }
-
-// Close writes a checkpoint, fails what is pending and closes the log. The group must have been closed first.
-func (p *Partition) Close() error { panic("unwritten") }
+// Close fails what is pending, writes a checkpoint and closes the log. The group must have been closed first.
+func (p *Partition) Close() error {
+	p.closeOnce.Do(func() {
+		p.closed.Store(true)
+		p.mu.Lock()
+		p.stopped = true
+		p.failAllLocked(ErrClosed)
+		p.leadership.Store(&leadership{term: p.leadership.Load().term, node: -1})
+		p.mu.Unlock()
+		p.watchers.wake()
+		p.background.Wait()
+		var err error
+		if p.failure.Load() == nil {
+			err = p.finalCheckpoint()
+		}
+		p.closeErr = errors.Join(err, p.log.Close())
+	})
+	return p.closeErr
+}

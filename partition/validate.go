@@ -1,0 +1,229 @@
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/barnabas-log/barnabas/log"
+)
+
+// validator judges one batch. It holds no lock and keeps nothing.
+type validator struct {
+	config *Config
+	now    int64 // milliseconds
+}
+
+// client judges a batch as a client sent it, in the order and with the errors that Kafka has. It returns the batch to store, which is another one if the topic
+// wants another compression, and the append time (-1 unless the topic stamps it).
+func (v *validator) client(batch []byte) (out []byte, appendTime int64, err error) {
+	if len(batch) > v.config.MaxMessageBytes {
+		return nil, -1, fmt.Errorf("%w: %d bytes, %d are allowed", ErrTooLarge, len(batch), v.config.MaxMessageBytes)
+	}
+	if err := checkShape(batch); err != nil {
+		return nil, -1, err
+	}
+	h := log.Header(batch)
+	if err := checkHeader(h); err != nil {
+		return nil, -1, err
+	}
+	if !v.config.LogAppendTime && h.LogAppendTime() {
+		return nil, -1, fmt.Errorf("%w: the producer claims log append time", ErrInvalidTimestamp)
+	}
+	out, err = v.records(batch)
+	if err != nil {
+		return nil, -1, err
+	}
+	if v.config.LogAppendTime {
+		log.SetLogAppendTime(out, v.now)
+		return out, v.now, nil
+	}
+	return out, -1, nil
+}
+
+// internal judges a batch that this broker made: only what would break the log.
+func (v *validator) internal(batch []byte) error {
+	if err := checkShape(batch); err != nil {
+		return err
+	}
+	h := log.Header(batch)
+	if h.Count() == 0 || h.LastOffsetDelta() != h.Count()-1 {
+		return fmt.Errorf("%w: %d records over %d offsets", ErrCorrupt, h.Count(), int64(h.LastOffsetDelta())+1)
+	}
+	return nil
+}
+
+// checkShape says whether b is exactly one v2 batch with a right checksum.
+func checkShape(b []byte) error {
+	if h := log.Header(b); len(b) >= log.HeaderSize && h.Magic() == 2 && h.Size() >= log.HeaderSize && h.Size() < len(b) {
+		return &InvalidRecordError{BatchIndex: -1, Reason: "more than one batch for a partition"}
+	}
+	if err := log.CheckBatch(b); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// checkHeader judges what the header of a client's batch claims.
+func checkHeader(h log.Header) error {
+	switch {
+	case h.Control():
+		return &InvalidRecordError{BatchIndex: -1, Reason: "a client may not write control batches"}
+	case h.LastOffsetDelta() != h.Count()-1 && h.Count() != 0:
+		return fmt.Errorf("%w: %d records over %d offsets", ErrCorrupt, h.Count(), int64(h.LastOffsetDelta())+1)
+	case h.Count() == 0:
+		return &InvalidRecordError{BatchIndex: -1, Reason: "batch without records"}
+	case h.Transactional():
+		return fmt.Errorf("%w: no transaction is open for producer %d", ErrInvalidTxnState, h.ProducerID())
+	case h.ProducerID() >= 0 && h.BaseSequence() < 0:
+		return &InvalidRecordError{BatchIndex: -1, Reason: fmt.Sprintf("sequence %d with producer id %d", h.BaseSequence(), h.ProducerID())}
+	case h.ProducerID() >= 0 && h.ProducerEpoch() < 0:
+		return &InvalidRecordError{BatchIndex: -1, Reason: fmt.Sprintf("epoch %d with producer id %d", h.ProducerEpoch(), h.ProducerID())}
+	}
+	return nil
+}
+
+// records judges every record, and recompresses the batch when the topic wants that.
+func (v *validator) records(batch []byte) ([]byte, error) {
+	h := log.Header(batch)
+	w := v.walker(h)
+	target, err := v.targetCodec(h.Codec())
+	if err != nil {
+		return nil, err
+	}
+	if h.Codec() == 0 {
+		err = w.all(batch[log.HeaderSize:])
+	} else if target == h.Codec() {
+		err = w.compressed(h.Codec(), batch[log.HeaderSize:])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if target == h.Codec() {
+		return batch, nil
+	}
+	return v.recompress(batch, target, w)
+}
+
+func (v *validator) walker(h log.Header) recordWalker {
+	w := recordWalker{count: h.Count(), baseTimestamp: h.BaseTimestamp(), needKeys: v.config.Compacted, oldest: math.MinInt64, newest: math.MaxInt64}
+	if v.config.LogAppendTime {
+		return w
+	}
+	if v.config.TimestampBefore != unlimited {
+		w.oldest = v.now - v.config.TimestampBefore.Milliseconds()
+	}
+	if v.config.TimestampAfter != unlimited {
+		w.newest = v.now + v.config.TimestampAfter.Milliseconds()
+	}
+	return w
+}
+
+// recordWalker checks the records of one batch, without allocating for each.
+type recordWalker struct {
+	count          int32
+	baseTimestamp  int64
+	oldest, newest int64 // accepted timestamps, milliseconds
+	needKeys       bool
+}
+
+// all checks the records that b consists of.
+func (w *recordWalker) all(b []byte) error {
+	for i := range w.count {
+		length, n := varint(b)
+		if n <= 0 || length < 0 || length > int64(len(b)-n) {
+			return invalid(i, "length does not fit")
+		}
+		if err := w.one(i, b[n:n+int(length)]); err != nil {
+			return err
+		}
+		b = b[n+int(length):]
+	}
+	if len(b) > 0 {
+		return invalid(-1, "bytes after the last record")
+	}
+	return nil
+}
+
+// one checks record i, whose fields fill b.
+func (w *recordWalker) one(i int32, b []byte) error {
+	f := fields{b: b, at: 1} // attributes, unused
+	timestamp := w.baseTimestamp + f.varint()
+	offset := f.varint()
+	keyLength := f.skip()
+	f.skip()
+	f.headers()
+	switch {
+	case f.bad || f.at != len(b):
+		return invalid(i, "malformed")
+	case offset != int64(i):
+		return invalid(i, "offset delta is not the record's place")
+	case w.needKeys && keyLength < 0:
+		return invalid(i, "compacted topic cannot accept a record without a key")
+	case (timestamp < w.oldest || timestamp > w.newest) && timestamp != -1:
+		return fmt.Errorf("record %d: %w: %s", i, ErrInvalidTimestamp, time.UnixMilli(timestamp).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func invalid(i int32, reason string) error { return &InvalidRecordError{BatchIndex: i, Reason: reason} }
+
+// fields walks over the fields of one record.
+type fields struct {
+	b   []byte
+	at  int
+	bad bool
+}
+
+func (f *fields) varint() int64 {
+	if f.bad || f.at >= len(f.b) {
+		f.bad = true
+		return 0
+	}
+	if c := f.b[f.at]; c < 0x80 {
+		f.at++
+		return int64(c>>1) ^ -int64(c&1)
+	}
+	v, n := binary.Varint(f.b[f.at:])
+	if n <= 0 {
+		f.bad = true
+		return 0
+	}
+	f.at += n
+	return v
+}
+
+// skip walks over a length and so many bytes; -1 stands for null.
+func (f *fields) skip() int64 {
+	length := f.varint()
+	switch {
+	case length > int64(len(f.b)-f.at) || length < -1:
+		f.bad = true
+	case length > 0:
+		f.at += int(length)
+	}
+	return length
+}
+
+func (f *fields) headers() {
+	count := f.varint()
+	if count < 0 || count > int64(len(f.b)-f.at)/2 { // a header takes two bytes at least
+		f.bad = true
+		return
+	}
+	for ; count > 0 && !f.bad; count-- {
+		if f.skip() < 0 { // a header has a key
+			f.bad = true
+		}
+		f.skip()
+	}
+}
+
+// varint is binary.Varint with the common case in line.
+func varint(b []byte) (int64, int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
+	}
+	return binary.Varint(b)
+}
