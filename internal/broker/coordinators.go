@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/log"
+	"github.com/barnabas-log/barnabas/partition"
+	"go.uber.org/zap"
+)
+
+// offsetsTopic holds the groups: what they committed and who their members are.
+const offsetsTopic = "__consumer_offsets"
+
+// codeCoordinatorNotAvailable is Kafka's COORDINATOR_NOT_AVAILABLE: clients ask again.
+const codeCoordinatorNotAvailable int16 = 15
+
+// offsetsTopicWait bounds how long a client waits while the offsets topic is made for the first time.
+const offsetsTopicWait = 10 * time.Second
+
+// GroupCoordinator implements protocol.Backend: the leader of the group's partition of the offsets topic, which is made when the first group asks.
+func (b *Broker) GroupCoordinator(ctx context.Context, group string) (int32, error) {
+	t := b.Image().Topics[offsetsTopic]
+	if t == nil {
+		var err error
+		if t, err = b.createOffsetsTopic(ctx); err != nil {
+			b.logger.Warn("offsets topic cannot be created", zap.Error(err))
+			return -1, &metadata.Error{Code: codeCoordinatorNotAvailable, Message: "the offsets topic cannot be created: " + err.Error()}
+		}
+	}
+	node, _ := b.Leader(t.ID, b.groups.PartitionFor(group))
+	if node < 0 {
+		return -1, &metadata.Error{Code: codeCoordinatorNotAvailable, Message: "the group's partition of the offsets topic has no leader"}
+	}
+	return node, nil
+}
+
+func (b *Broker) createOffsetsTopic(ctx context.Context) (*metadata.Topic, error) {
+	ctx, cancel := context.WithTimeout(ctx, offsetsTopicWait)
+	defer cancel()
+	replicas := min(b.config.OffsetsTopicReplicationFactor, int16(len(b.Image().Brokers)))
+	topics, errs := b.Admin().CreateTopics(ctx, []metadata.NewTopic{{
+		Name:              offsetsTopic,
+		Partitions:        b.config.OffsetsTopicPartitions,
+		ReplicationFactor: replicas,
+		Internal:          true,
+		Config: map[string]string{
+			"cleanup.policy":   "compact",
+			"compression.type": "producer",
+			"segment.bytes":    strconv.FormatInt(b.config.OffsetsTopicSegmentBytes, 10),
+		},
+	}}, false)
+	if errs[0] == nil {
+		return topics[0], nil
+	}
+	if t := b.Image().Topics[offsetsTopic]; t != nil { // another connection was faster
+		return t, b.hosting.awaitLeaders(ctx, t)
+	}
+	return nil, errs[0]
+}
+
+// partitionLed starts what runs on a partition that this node now leads.
+func (b *Broker) partitionLed(r *replica, p *partition.Partition, term log.Term) {
+	if r.topic.Name == offsetsTopic {
+		b.groups.Lead(r.number, p, int32(term))
+	}
+}
+
+// partitionResigned stops it.
+func (b *Broker) partitionResigned(r *replica) {
+	if r.topic.Name == offsetsTopic {
+		b.groups.Resign(r.number)
+	}
+}

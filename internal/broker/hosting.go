@@ -1,0 +1,319 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/log"
+	"github.com/barnabas-log/barnabas/partition"
+	"github.com/barnabas-log/barnabas/replication"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+// openLimit is how many partitions are opened or closed at the same time. Opening waits for the disk, not for a core.
+const openLimit = 32
+
+// replica is one partition that this node hosts.
+type replica struct {
+	topic  *metadata.Topic // as it was when the replica was opened
+	number int32
+	dir    string
+	part   *partition.Partition
+	group  *replication.Group
+	// err is why the replica could not be opened; part and group are nil then.
+	err error
+}
+
+// hostedTopic has one slot for each partition of a topic; slots of partitions that live elsewhere stay nil.
+type hostedTopic struct {
+	topic    atomic.Pointer[metadata.Topic]
+	replicas []atomic.Pointer[replica]
+}
+
+// hosting starts and stops partitions so that what runs here is what the image says. Look-ups take no lock.
+type hosting struct {
+	b    *Broker
+	root string // directory that holds a directory for each topic
+
+	// mu serialises converge; topics is replaced, never changed, under it.
+	mu     sync.Mutex
+	topics atomic.Pointer[map[metadata.TopicID]*hostedTopic]
+
+	changed broadcast // leadership of any partition, or a partition opened or closed
+}
+
+func newHosting(b *Broker, root string) *hosting {
+	h := &hosting{b: b, root: root}
+	h.topics.Store(&map[metadata.TopicID]*hostedTopic{})
+	return h
+}
+
+// find returns the replica, or nil when this node does not host it.
+func (h *hosting) find(topic metadata.TopicID, number int32) *replica {
+	t := (*h.topics.Load())[topic]
+	if t == nil || number < 0 || int(number) >= len(t.replicas) {
+		return nil
+	}
+	return t.replicas[number].Load()
+}
+
+// each calls f for every replica that could be opened.
+func (h *hosting) each(f func(*replica)) {
+	for _, t := range *h.topics.Load() {
+		for i := range t.replicas {
+			if r := t.replicas[i].Load(); r != nil && r.err == nil {
+				f(r)
+			}
+		}
+	}
+}
+
+// converge makes what runs here what the image says: topics that are gone are stopped and deleted, new partitions are opened, changed configurations handed on.
+func (h *hosting) converge(image *metadata.Image) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	old := *h.topics.Load()
+	next := make(map[metadata.TopicID]*hostedTopic, len(image.ByID))
+	var opened []*replica
+	for id, topic := range image.ByID {
+		t := old[id]
+		if t == nil || len(t.replicas) < len(topic.Partitions) {
+			t = grow(t, len(topic.Partitions))
+		}
+		if previous := t.topic.Swap(topic); previous != nil && previous != topic {
+			h.configure(t, topic, image)
+		}
+		next[id] = t
+		opened = append(opened, h.missing(t, topic)...)
+	}
+	h.topics.Store(&next)
+
+	var work errgroup.Group
+	work.SetLimit(openLimit)
+	for id, t := range old {
+		if next[id] == nil {
+			h.deleteTopic(&work, t)
+		}
+	}
+	for _, r := range opened {
+		work.Go(func() error {
+			h.open(r, image)
+			next[r.topic.ID].replicas[r.number].Store(r)
+			h.changed.wake()
+			return nil
+		})
+	}
+	_ = work.Wait() // the functions report their own errors, each for its replica
+	h.changed.wake()
+}
+
+// grow copies a topic's slots into a longer row.
+func grow(t *hostedTopic, partitions int) *hostedTopic {
+	g := &hostedTopic{replicas: make([]atomic.Pointer[replica], partitions)}
+	if t != nil {
+		g.topic.Store(t.topic.Load())
+		for i := range t.replicas {
+			g.replicas[i].Store(t.replicas[i].Load())
+		}
+	}
+	return g
+}
+
+// missing lists the partitions of topic that this node should host and does not.
+func (h *hosting) missing(t *hostedTopic, topic *metadata.Topic) []*replica {
+	var out []*replica
+	for number, p := range topic.Partitions {
+		if t.replicas[number].Load() == nil && slices.Contains(p.Replicas, h.b.nodeID) {
+			out = append(out, &replica{topic: topic, number: int32(number), dir: h.dir(topic, int32(number))})
+		}
+	}
+	return out
+}
+
+// dir is where a partition's files live. The topic's id is part of the name, so that a topic created again never meets the files of its predecessor.
+func (h *hosting) dir(topic *metadata.Topic, number int32) string {
+	return filepath.Join(h.root, topic.Name, fmt.Sprintf("%d.%s", number, topic.ID))
+}
+
+func groupID(topic metadata.TopicID, number int32) string { return fmt.Sprintf("%s-%d", topic, number) }
+
+// open opens one replica: log, partition, group. What goes wrong stays with the replica, and is the operator's to read.
+func (h *hosting) open(r *replica, image *metadata.Image) {
+	if r.err = h.tryOpen(r, image); r.err != nil {
+		h.b.logger.Error("partition is offline", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(r.err))
+	}
+}
+
+func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
+	logger := h.b.logger.With(zap.String("topic", r.topic.Name), zap.Int32("partition", r.number))
+	config := h.b.partitionConfig(r.topic, image)
+	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
+		return fmt.Errorf("make topic directory: %w", err)
+	}
+	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger})
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger})
+	if err != nil {
+		return errors.Join(fmt.Errorf("open partition: %w", err), l.Close())
+	}
+	assigned := r.topic.Partitions[r.number].Replicas
+	g, err := h.b.node.StartGroup(replication.GroupOptions{
+		ID:        groupID(r.topic.ID, r.number),
+		Log:       l,
+		Machine:   &driven{Partition: p, hosting: h, replica: r},
+		Voters:    assigned,
+		Preferred: assigned[0] == h.b.nodeID,
+		Bind:      func(g *replication.Group) { p.Bind(g) },
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("start group: %w", err), p.Close())
+	}
+	r.part, r.group = p, g
+	return nil
+}
+
+// configure hands a changed topic configuration to the topic's open partitions.
+func (h *hosting) configure(t *hostedTopic, topic *metadata.Topic, image *metadata.Image) {
+	config := h.b.partitionConfig(topic, image)
+	for i := range t.replicas {
+		if r := t.replicas[i].Load(); r != nil && r.err == nil {
+			r.part.Configure(config)
+		}
+	}
+}
+
+// reconfigure does so for every topic: a broker default changed.
+func (h *hosting) reconfigure(image *metadata.Image) {
+	for _, t := range *h.topics.Load() {
+		h.configure(t, t.topic.Load(), image)
+	}
+}
+
+// deleteTopic stops a deleted topic's replicas, then removes their files and votes.
+func (h *hosting) deleteTopic(work *errgroup.Group, t *hostedTopic) {
+	topic := t.topic.Load()
+	var left sync.WaitGroup
+	for i := range t.replicas {
+		r := t.replicas[i].Load()
+		if r == nil {
+			continue
+		}
+		left.Add(1)
+		work.Go(func() error {
+			defer left.Done()
+			if err := h.delete(r); err != nil {
+				h.b.logger.Error("deleted topic left files behind", zap.String("topic", topic.Name), zap.Int32("partition", r.number),
+					zap.String("directory", r.dir), zap.Error(err))
+			}
+			return nil
+		})
+	}
+	left.Wait()
+	_ = os.Remove(filepath.Join(h.root, topic.Name)) // stays when a successor of the same name lives in it
+}
+
+func (h *hosting) delete(r *replica) error {
+	if r.err == nil {
+		if err := r.close(); err != nil {
+			h.b.logger.Warn("close of a deleted partition", zap.String("directory", r.dir), zap.Error(err))
+		}
+	}
+	if err := h.b.node.Forget(groupID(r.topic.ID, r.number)); err != nil {
+		return fmt.Errorf("forget vote: %w", err)
+	}
+	return log.Remove(nil, r.dir)
+}
+
+func (r *replica) close() error {
+	return errors.Join(r.group.Close(), r.part.Close())
+}
+
+// close stops every partition.
+func (h *hosting) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var work errgroup.Group
+	work.SetLimit(openLimit)
+	h.each(func(r *replica) { work.Go(r.close) })
+	err := work.Wait()
+	h.topics.Store(&map[metadata.TopicID]*hostedTopic{})
+	return err
+}
+
+// sweep removes what deletions left behind when the node stopped in their middle: directories of topics that the image does not know. Called once, before the
+// first converge, when the image is known to be current.
+func (h *hosting) sweep(image *metadata.Image) error {
+	topics, err := os.ReadDir(h.root)
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	for _, topic := range topics {
+		dir := filepath.Join(h.root, topic.Name())
+		if err := log.Sweep(nil, dir); err != nil {
+			return err
+		}
+		partitions, err := os.ReadDir(dir)
+		if err != nil {
+			return fmt.Errorf("read topic directory: %w", err)
+		}
+		for _, p := range partitions {
+			_, id, ok := strings.Cut(p.Name(), ".")
+			if !ok {
+				continue
+			}
+			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id {
+				continue
+			}
+			h.b.logger.Info("removing the files of a deleted topic", zap.String("directory", filepath.Join(dir, p.Name())))
+			if err := log.Remove(nil, filepath.Join(dir, p.Name())); err != nil {
+				return err
+			}
+		}
+		_ = os.Remove(dir) // stays when it is not empty
+	}
+	return nil
+}
+
+// led says whether every partition of the topic that is hosted here has a leader that is ready.
+func (h *hosting) led(topic *metadata.Topic) bool {
+	for number := range topic.Partitions {
+		r := h.find(topic.ID, int32(number))
+		if r == nil {
+			return false
+		}
+		if r.err != nil {
+			continue // will not get better by waiting
+		}
+		if node, _, _ := r.part.Leader(); node < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// awaitLeaders waits until the topic's partitions are led, or ctx ends.
+func (h *hosting) awaitLeaders(ctx context.Context, topic *metadata.Topic) error {
+	for {
+		wake := h.changed.wait()
+		if h.led(topic) {
+			return nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
