@@ -45,7 +45,7 @@ func (s *shard) delete(name string) int16 {
 	case g.state != empty:
 		return codeNonEmptyGroup
 	}
-	for _, p := range g.committed() {
+	for _, p := range g.committed(every) {
 		s.dropOffset(g, p)
 	}
 	for _, t := range g.pending {

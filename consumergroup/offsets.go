@@ -23,19 +23,22 @@ func (g *group) forget(p TopicPartition) {
 	}
 }
 
-// committed lists the partitions that have an offset, sorted.
-func (g *group) committed() []TopicPartition {
-	var all []TopicPartition
+// committed lists the partitions whose offsets are wanted, sorted.
+func (g *group) committed(wanted func(topic string, c commitment) bool) (list []TopicPartition) {
 	for topic, partitions := range g.offsets {
-		for number := range partitions {
-			all = append(all, TopicPartition{Topic: topic, Partition: number})
+		for number, c := range partitions {
+			if wanted(topic, c) {
+				list = append(list, TopicPartition{Topic: topic, Partition: number})
+			}
 		}
 	}
-	slices.SortFunc(all, func(a, b TopicPartition) int {
+	slices.SortFunc(list, func(a, b TopicPartition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
-	return all
+	return list
 }
+
+func every(string, commitment) bool { return true }
 
 func (s *shard) commit(r *CommitRequest) []int16 {
 	codes := make([]int16, len(r.Offsets))
@@ -96,7 +99,7 @@ func (s *shard) fetch(r *FetchRequest) fetchAnswer {
 	g := s.groups[r.Group]
 	partitions := r.Partitions
 	if partitions == nil && g != nil {
-		partitions = g.committed()
+		partitions = g.committed(every)
 	}
 	answer := fetchAnswer{offsets: make([]FetchedOffset, len(partitions))}
 	for i, p := range partitions {
@@ -160,46 +163,44 @@ func (s *shard) dropOffset(g *group, p TopicPartition) {
 
 // topicDeleted drops the topic's offsets of all groups, little by little.
 func (s *shard) topicDeleted(topic string) {
+	var names []string
 	for name, g := range s.groups {
 		if _, ok := g.offsets[topic]; ok {
-			s.chores = append(s.chores, chore{group: name, topic: topic, until: s.now.UnixMilli()})
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		s.chores = append(s.chores, chore{group: name, topic: topic, until: s.now.UnixMilli()})
 	}
 }
 
 // dropTopic drops offsets of a deleted topic; more says that there are others.
 func (s *shard) dropTopic(g *group, topic string, until int64) (more bool) {
-	n := 0
-	for number, c := range g.offsets[topic] {
-		if c.committed > until {
-			continue
-		}
-		if n++; n > offsetsAtOnce {
-			return true
-		}
-		s.dropOffset(g, TopicPartition{Topic: topic, Partition: number})
-	}
+	more = s.dropSome(g, func(t string, c commitment) bool { return t == topic && c.committed <= until })
 	s.tidy(g)
-	return false
+	return more
 }
 
 // expire drops what was kept long enough, and the group with its last offset; more says that there is more to do.
 func (s *shard) expire(g *group) (more bool) {
-	n := 0
-	due := s.expiry(g)
-	for topic, partitions := range g.offsets {
-		for number, c := range partitions {
-			if !due(topic, c) {
-				continue
-			}
-			if n++; n > offsetsAtOnce {
-				return true
-			}
-			s.dropOffset(g, TopicPartition{Topic: topic, Partition: number})
-		}
+	more = s.dropSome(g, s.expiry(g))
+	if g.idle() {
+		s.endGroup(g)
 	}
-	s.endIfIdle(g)
-	return false
+	return more
+}
+
+// dropSome drops offsets that are due, in order; more says that it left some for the next time.
+func (s *shard) dropSome(g *group, due func(topic string, c commitment) bool) (more bool) {
+	drop := g.committed(due)
+	if len(drop) > offsetsAtOnce {
+		drop, more = drop[:offsetsAtOnce], true
+	}
+	for _, p := range drop {
+		s.dropOffset(g, p)
+	}
+	return more
 }
 
 // expiry says of an offset whether its time is over. In a group without members the time runs from when it lost the last (or from the commit, if that
@@ -223,13 +224,7 @@ func (s *shard) expiry(g *group) func(topic string, c commitment) bool {
 	return func(string, commitment) bool { return false }
 }
 
-// endIfIdle ends a group of which nothing is left.
-func (s *shard) endIfIdle(g *group) {
-	if g.idle() {
-		s.endGroup(g)
-	}
-}
-
+// endGroup forgets a group, and has the log forget it.
 func (s *shard) endGroup(g *group) {
 	delete(s.groups, g.name)
 	if g.stored {

@@ -3,18 +3,22 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/barnabas-log/barnabas/log"
 	"github.com/barnabas-log/barnabas/log/record"
+	"github.com/barnabas-log/barnabas/partition"
 	"go.uber.org/zap"
 )
 
-// load replays everything that is committed. Nobody else writes while it runs, so the high watermark stands still.
+// load replays the whole partition. What an earlier life left uncommitted in the log is waited for: it can still become committed, and the machine would
+// never hear of it. Nobody writes meanwhile.
 func (s *shard) load(ctx context.Context, m Machine) (records int, err error) {
 	p := replay{shard: s, machine: m, from: s.log.Start()}
 	var buffer []byte
-	for offset := p.from; offset < s.log.End(); {
-		if err := ctx.Err(); err != nil {
+	end := s.log.End()
+	for offset := p.from; offset < end; {
+		if err := s.awaitCommitted(ctx, offset); err != nil {
 			return p.records, err
 		}
 		batches, next, err := s.log.Read(buffer[:0], offset, s.opts.LoadBytes)
@@ -22,7 +26,7 @@ func (s *shard) load(ctx context.Context, m Machine) (records int, err error) {
 			return p.records, err
 		}
 		if next <= offset {
-			return p.records, fmt.Errorf("read from offset %d of %d: nothing there", offset, s.log.End())
+			return p.records, fmt.Errorf("read from offset %d of %d: nothing there", offset, end)
 		}
 		p.batches(batches)
 		buffer, offset = batches, next
@@ -31,6 +35,23 @@ func (s *shard) load(ctx context.Context, m Machine) (records int, err error) {
 		s.logger.Warn("coordinator skipped what it does not understand", zap.Int("skipped", p.skipped), zap.Int("records", p.records), zap.NamedError("first", p.first))
 	}
 	return p.records, nil
+}
+
+// awaitCommitted waits until the record at offset is committed.
+func (s *shard) awaitCommitted(ctx context.Context, offset int64) error {
+	for delay := time.Millisecond; s.log.Committed() <= offset; delay = min(2*delay, 100*time.Millisecond) {
+		if !s.log.Leads(s.epoch) {
+			return fmt.Errorf("wait for offset %d: %w", offset, partition.ErrNotLeader)
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+	return ctx.Err()
 }
 
 // replay counts what one load came across.

@@ -10,8 +10,9 @@ import (
 
 // Log is what a shard needs of its partition.
 type Log interface {
-	// Start and End bound what is committed: the log start and the high watermark.
+	// Start is the log start, Committed the high watermark, End the offset after everything that was appended, committed or not.
 	Start() int64
+	Committed() int64
 	End() int64
 	// Read appends whole batches to dst, from the one that holds offset on, about maxBytes of them but at least one. next is the offset that follows them.
 	Read(dst []byte, offset int64, maxBytes int) (batches []byte, next int64, err error)
@@ -30,8 +31,9 @@ type Pending interface {
 // partitionLog is the Log of a real partition.
 type partitionLog struct{ p *partition.Partition }
 
-func (l partitionLog) Start() int64 { return int64(l.p.LogStart()) }
-func (l partitionLog) End() int64   { return int64(l.p.HighWatermark()) }
+func (l partitionLog) Start() int64     { return int64(l.p.LogStart()) }
+func (l partitionLog) Committed() int64 { return int64(l.p.HighWatermark()) }
+func (l partitionLog) End() int64       { return int64(l.p.LogEnd()) }
 
 func (l partitionLog) Leads(epoch int32) bool {
 	_, now, here := l.p.Leader()

@@ -3,8 +3,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,13 +82,15 @@ func (s *shard) run(ctx context.Context) {
 	}
 	for {
 		l := s.current.Load()
-		err := s.live(ctx, l)
+		w := &worker{shard: s, machine: s.opts.NewMachine(s.number)}
+		err := w.live(ctx, l)
 		if ctx.Err() != nil {
 			l.end(ErrNotCoordinator)
-			return
+		} else {
+			s.logger.Warn("coordinator loads again", zap.Error(err))
+			l.end(reasonFor(err))
 		}
-		s.logger.Warn("coordinator loads again", zap.Error(err))
-		l.end(reasonFor(err))
+		w.settle(ctx, s.opts.RetryDelay)
 		if !s.rest(ctx) {
 			return
 		}
@@ -121,26 +121,4 @@ func reasonFor(err error) error {
 		return ErrNotCoordinator
 	}
 	return ErrUnavailable
-}
-
-// live loads and serves. It returns why that came to an end. A panic of the machine ends this life and not the broker: the other shards go on, and
-// this one has its committed state again.
-func (s *shard) live(ctx context.Context, l *life) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.logger.Error("coordinator panicked", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			err = fmt.Errorf("coordinator panicked: %v", p)
-		}
-	}()
-	started := s.opts.Now()
-	machine := s.opts.NewMachine(s.number)
-	records, err := s.load(ctx, machine)
-	if err != nil {
-		return fmt.Errorf("load: %w", err)
-	}
-	w := &worker{shard: s, machine: machine}
-	w.event(func(now time.Time) { machine.Loaded(now, &w.out) })
-	s.logger.Debug("coordinator loaded", zap.Int("records", records), zap.Duration("took", s.opts.Now().Sub(started)))
-	l.ready.Store(true)
-	return w.serve(ctx, l)
 }

@@ -3,9 +3,12 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/barnabas-log/barnabas/log/record"
+	"github.com/barnabas-log/barnabas/partition"
+	"go.uber.org/zap"
 )
 
 // worker is the event loop of one life: the machine, the batch that is being filled, and the one in flight.
@@ -19,6 +22,27 @@ type worker struct {
 
 	flight  Pending // nil: none
 	landing []Reply // leave when flight is committed
+}
+
+// live loads and serves. It returns why that came to an end. A panic of the machine ends this life and not the broker: the other shards go on, and
+// this one has its committed state again.
+func (w *worker) live(ctx context.Context, l *life) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.shard.logger.Error("coordinator panicked", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			err = fmt.Errorf("coordinator panicked: %v", p)
+		}
+	}()
+	s := w.shard
+	started := s.opts.Now()
+	records, err := s.load(ctx, w.machine)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	w.event(func(now time.Time) { w.machine.Loaded(now, &w.out) })
+	s.logger.Debug("coordinator loaded", zap.Int("records", records), zap.Duration("took", s.opts.Now().Sub(started)))
+	l.ready.Store(true)
+	return w.serve(ctx, l)
 }
 
 func (w *worker) serve(ctx context.Context, l *life) error {
@@ -58,13 +82,12 @@ func (w *worker) serve(ctx context.Context, l *life) error {
 
 // take handles e and what else lies in the mailbox, so that it shares one write.
 func (w *worker) take(e envelope, mailbox <-chan envelope) {
-	for range mailboxSize {
-		w.event(func(now time.Time) { w.machine.Handle(now, e.caller, e.message, &w.out) })
-		if w.full() {
-			return
-		}
+	handle := func() { w.event(func(now time.Time) { w.machine.Handle(now, e.caller, e.message, &w.out) }) }
+	handle()
+	for n := 1; n < mailboxSize && !w.full(); n++ {
 		select {
 		case e = <-mailbox:
+			handle()
 		default:
 			return
 		}
@@ -99,6 +122,9 @@ func (w *worker) flush() error {
 	if w.open == nil || w.flight != nil {
 		return nil
 	}
+	if !w.shard.log.Leads(w.shard.epoch) { // the news has not come yet: what the machine knows may be old
+		return fmt.Errorf("write %d records: %w", w.open.Count(), partition.ErrNotLeader)
+	}
 	pending, err := w.shard.log.Append(w.open.Batch())
 	if err != nil {
 		return fmt.Errorf("write %d records: %w", w.open.Count(), err)
@@ -116,6 +142,25 @@ func (w *worker) land() error {
 	send(w.landing)
 	w.flight, w.landing = nil, nil
 	return nil
+}
+
+// settle waits for the write in flight, so that the next life finds it in the log or not at all. Once ctx has ended it waits for delay at most: the partition fails
+// what is pending when it resigns or closes.
+func (w *worker) settle(ctx context.Context, delay time.Duration) {
+	if w.flight == nil {
+		return
+	}
+	select {
+	case <-w.flight.Done():
+		return
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-w.flight.Done():
+	case <-timer.C:
+	}
 }
 
 // arm sets the timer to the machine's next deadline.

@@ -1,0 +1,243 @@
+package consumergroup
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRandomHistoriesKeepTheInvariants plays random commands of the stories' language. After each: the group is consistent, and what was written restores
+// what is there. At the end everyone who waits is answered and every member is gone, once enough time passes. A failure prints its history as a story.
+func TestRandomHistoriesKeepTheInvariants(t *testing.T) {
+	seeds := 300
+	if os.Getenv("BARNABAS_LONG") != "" {
+		seeds = 20_000
+	}
+	for seed := range seeds {
+		random := rand.New(rand.NewPCG(uint64(seed), 42))
+		var history []string
+		if err := playRandom(random, &history); err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, strings.Join(history, "\n"))
+		}
+	}
+}
+
+func playRandom(random *rand.Rand, history *[]string) error {
+	st := newStage()
+	last := int32(0)
+	play := func(line string) error {
+		*history = append(*history, line)
+		if err := st.do(line); err != nil {
+			return err
+		}
+		st.take()
+		return checkAll(st, &last, line == "restart" || strings.HasPrefix(line, "delete"))
+	}
+	if err := play([]string{"options delay=0s", "options delay=3s", "options delay=1s max-size=3", "options retention=1m check=20s"}[random.IntN(4)]); err != nil {
+		return err
+	}
+	for range 20 + random.IntN(150) {
+		if err := play(randomCommand(random)); err != nil {
+			return err
+		}
+	}
+	if err := play("wait 30m"); err != nil {
+		return err
+	}
+	for _, who := range st.waiting {
+		return fmt.Errorf("%s waits for %s for ever", who.who, who.what)
+	}
+	for _, g := range st.shard.groups {
+		if g.state != empty {
+			return fmt.Errorf("%s is still %v", g.name, g.state)
+		}
+	}
+	return nil
+}
+
+func randomCommand(random *rand.Rand) string {
+	one := func(options ...string) string { return options[random.IntN(len(options))] }
+	who := one("a", "b", "c", "d", "e")
+	instance := ""
+	if who == "d" || who == "e" {
+		instance = " instance=" + one("i1", "i1", "i2")
+	}
+	switch random.IntN(14) {
+	case 0, 1, 2, 3:
+		return "join " + who + instance + one("", "", " old", " v9") + one("", "", "", " id=-") + " session=" + one("6s", "10s", "30s") + " rebalance=" + one("5s", "20s", "1m") +
+			" protocols=" + one("range", "range,roundrobin", "roundrobin,range", "sticky") + " topics=" + one("t", "t,u")
+	case 4, 5, 6:
+		return "sync " + who + instance + one("", "", " gen=1") + " a=0 b=1 c=2"
+	case 7:
+		return "heartbeat " + who + instance + one("", "", " gen=2")
+	case 8:
+		return "leave " + one("a", "b", "c", "d", "-/i1", "-/i2", "a b", "-/i1 c")
+	case 9:
+		return "commit " + one("a", "b", "c", "-") + " " + one("t:0=1", "t:1=2 u:0=3", "v:0=1 t:0=9") + one("", "", " retention=10s")
+	case 10:
+		return one("delete", "delete-offsets t:0 u:0", "topic-deleted t", "fetch", "describe", "list", "restart", "restart")
+	default:
+		return "wait " + one("0s", "100ms", "3s", "5s", "11s")
+	}
+}
+
+func checkAll(st *stage, last *int32, restarted bool) error {
+	if st.shard == nil {
+		return nil
+	}
+	for _, g := range st.shard.groups {
+		if err := checkGroup(g); err != nil {
+			return fmt.Errorf("%s %v: %w", g.name, g.state, err)
+		}
+		if g.generation < *last && !restarted && g.stored {
+			return fmt.Errorf("generation went from %d to %d", *last, g.generation)
+		}
+		*last = g.generation
+	}
+	return checkRestore(st)
+}
+
+func checkGroup(g *group) error {
+	joining, static := 0, 0
+	supported := map[string]int{}
+	for id, m := range g.members {
+		if m.id != id {
+			return fmt.Errorf("%s is filed as %s", m.id, id)
+		}
+		if m.join != nil {
+			joining++
+			if g.state != preparingRebalance {
+				return fmt.Errorf("%s waits for a join", id)
+			}
+		}
+		if m.sync != nil && g.state != completingRebalance {
+			return fmt.Errorf("%s waits for a sync", id)
+		}
+		if m.session.due.IsZero() {
+			return fmt.Errorf("%s has no session", id)
+		}
+		if m.instance != nil {
+			static++
+			if g.instances[*m.instance] != id {
+				return fmt.Errorf("%s is not who has its instance id", id)
+			}
+		}
+		for _, p := range m.protocols {
+			supported[p.Name]++
+		}
+	}
+	for id := range g.unsynced {
+		if g.members[id] == nil {
+			return fmt.Errorf("%s is no member and must sync", id)
+		}
+	}
+	for id := range g.pending {
+		if g.members[id] != nil {
+			return fmt.Errorf("%s is a member and pending", id)
+		}
+	}
+	switch {
+	case joining != g.joining:
+		return fmt.Errorf("%d join, counted %d", joining, g.joining)
+	case static != len(g.instances):
+		return fmt.Errorf("%d static members, %d instance ids", static, len(g.instances))
+	case fmt.Sprint(supported) != fmt.Sprint(g.supported):
+		return fmt.Errorf("supported %v, counted %v", supported, g.supported)
+	case g.state == empty && len(g.members) > 0:
+		return fmt.Errorf("%d members", len(g.members))
+	case (g.state == stable || g.state == completingRebalance) && g.members[g.leader] == nil:
+		return fmt.Errorf("the leader %q is no member", g.leader)
+	case (g.state == stable || g.state == completingRebalance) && g.supported[g.protocol] != len(g.members):
+		return fmt.Errorf("not all support %q", g.protocol)
+	case g.state == preparingRebalance && g.rebalance.due.IsZero():
+		return fmt.Errorf("no end of the rebalance")
+	case g.state == completingRebalance && g.syncing.due.IsZero():
+		return fmt.Errorf("no end of the sync")
+	}
+	return nil
+}
+
+// checkRestore loads a second shard from what was written and compares what must survive.
+func checkRestore(st *stage) error {
+	restored := newShard(&st.opts)
+	for _, r := range st.log {
+		if err := restored.Replay(r); err != nil {
+			return err
+		}
+	}
+	names := map[string]bool{}
+	for name := range st.shard.groups {
+		names[name] = true
+	}
+	for name := range restored.groups {
+		names[name] = true
+	}
+	for name := range names {
+		now, then := st.shard.groups[name], restored.groups[name]
+		if a, b := showKept(now), showKept(then); a != b {
+			return fmt.Errorf("restored otherwise:\n  is   %s\n  then %s", a, b)
+		}
+		if now == nil || !now.stored || now.state != stable && now.state != empty {
+			continue
+		}
+		if a, b := showAgreement(now), showAgreement(then); a != b {
+			return fmt.Errorf("restored otherwise:\n  is   %s\n  then %s", a, b)
+		}
+	}
+	return nil
+}
+
+func showKept(g *group) string {
+	if g == nil {
+		return "[]"
+	}
+	var all []string
+	for _, p := range g.committed(every) {
+		all = append(all, fmt.Sprintf("%v %+v", p, g.offsets[p.Topic][p.Partition]))
+	}
+	return fmt.Sprint(all)
+}
+
+func showAgreement(g *group) string {
+	if g == nil {
+		return "nothing"
+	}
+	s := fmt.Sprintf("%v generation %d %s %s leader %s", g.state, g.generation, g.protocolType, g.protocol, g.leader)
+	for _, m := range g.inOrder() {
+		s += fmt.Sprintf("; %s%s %v %v %v reads %q has %q", m.id, showInstance(m.instance), m.client, m.sessionTimeout, m.rebalanceTimeout, m.metadata(g.protocol), m.assignment)
+	}
+	if g.state == empty {
+		s += fmt.Sprintf(" since %d", g.since.UnixMilli())
+	}
+	return s
+}
+
+// TestBigRebalanceIsNotQuadratic has a thousand members join one after another. What is sent to the leader is made once.
+func TestBigRebalanceIsNotQuadratic(t *testing.T) {
+	const members = 1000
+	st := newStage()
+	st.opts.InitialRebalanceDelay = 0
+	metadata := strings.Repeat("topic-with-a-long-name,", 40)
+	for i := range members {
+		st.do(fmt.Sprintf("join m%d old session=30m topics=%s", i, metadata))
+	}
+	started := time.Now()
+	st.do("wait 0s")
+	if took := time.Since(started); took > 2*time.Second {
+		t.Errorf("completing the join took %v", took)
+	}
+	if n := len(st.waiting); n != 0 {
+		t.Fatalf("%d still wait", n)
+	}
+	started = time.Now()
+	st.do("sync m0 m1=x")
+	if took := time.Since(started); took > time.Second {
+		t.Errorf("the assignment took %v", took)
+	}
+	if g := st.shard.groups["g"]; g.state != stable || len(g.members) != members {
+		t.Fatalf("%v with %d members", g.state, len(g.members))
+	}
+}
