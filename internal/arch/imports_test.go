@@ -49,7 +49,7 @@ var libraries = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kmsg":  {"protocol", "consumergroup", "internal/coordinator", "bench", "cmd", "test"},
 	"github.com/twmb/franz-go/pkg/kgo":   {"bench", "cmd", "test", "internal/testcluster", "internal/history", "examples"},
 	"github.com/twmb/franz-go/pkg/kadm":  {"bench", "cmd", "test", "examples"},
-	"github.com/twmb/franz-go/pkg/kfake": {},
+	"github.com/twmb/franz-go/pkg/kfake": {"cmd/barnabas/cli/clitest"}, // a test helper that several packages share
 	"github.com/spf13/cobra":             {"cmd", "bench"},
 	"log":                                {}, // our package of that name is meant
 	"log/slog":                           {},

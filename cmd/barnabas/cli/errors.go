@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sort"
 	"strings"
@@ -136,8 +138,16 @@ func isNetwork(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
 	var dial *kgo.ErrFirstReadEOF
-	return errors.As(err, &op) || errors.As(err, &dns) || errors.As(err, &dial)
+	return errors.As(err, &op) || errors.As(err, &dns) || errors.As(err, &dial) || isCertificate(err) || isEOF(err)
 }
+
+// isCertificate says that the broker's certificate is not trusted, or is for another name.
+func isCertificate(err error) bool {
+	var e *tls.CertificateVerificationError
+	return errors.As(err, &e)
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // unreachable says who did not answer, and what to try.
 func (a *App) unreachable(err error) *Failure {
@@ -159,11 +169,13 @@ func (a *App) unreachable(err error) *Failure {
 			cause: fmt.Errorf("the cluster at %s names a broker at %s that cannot be reached from here: %w", seeds, strangers[0], a.dialErrors[strangers[0]]),
 			Hint:  "set advertised.listeners on that broker to an address that clients can reach",
 		}
-	case errors.As(err, &eof):
+	case isCertificate(err):
+		return &Failure{Code: ExitUnreachable, cause: fmt.Errorf("%s: %w", seeds, err), Hint: "name the certificates to trust with ssl.truststore.location in the --config file"}
+	case errors.As(err, &eof), isEOF(err):
 		return &Failure{
 			Code:  ExitUnreachable,
 			cause: fmt.Errorf("%s closed the connection before it answered: %w", seeds, err),
-			Hint:  "does it expect TLS or a login (security.protocol in the --config file), and does it speak Kafka's protocol at all?",
+			Hint:  "does it expect TLS or a login (security.protocol in the --config file), are user and password right, does it speak Kafka's protocol at all?",
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Failure{Code: ExitUnreachable, cause: fmt.Errorf("no answer from %s within %s", seeds, a.flags.timeout), Hint: "wait longer with --timeout, or see what happens with --debug"}

@@ -56,7 +56,7 @@ func ParsePosition(s string, now time.Time) (Position, error) {
 		}
 		return Position{atTime, n}, nil
 	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && s[0] != '+' {
 		if s[0] == '-' {
 			return Position{beforeEnd, -n}, nil
 		}

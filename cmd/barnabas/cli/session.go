@@ -48,6 +48,7 @@ func (a *App) Connect(ctx context.Context, extra ...kgo.Opt) (*Session, error) {
 		kgo.SeedBrokers(s.seeds...),
 		kgo.ClientID(s.clientID),
 		kgo.RetryTimeout(a.flags.timeout),
+		kgo.RequestTimeoutOverhead(min(max(a.flags.timeout, 100*time.Millisecond), 10*time.Second)),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.Dialer(func(ctx context.Context, network, host string) (net.Conn, error) {

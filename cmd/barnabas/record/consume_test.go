@@ -236,7 +236,7 @@ func TestConsumeToClosedPipeIsQuiet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Close() //nolint:errcheck // the point of the test
+	_ = r.Close() // the point of the test
 	defer w.Close()
 	if _, err := w.Write([]byte("x")); !strings.Contains(err.Error(), syscall.EPIPE.Error()) {
 		t.Fatalf("the pipe is not broken: %v", err)
@@ -270,7 +270,7 @@ func TestConsumeInGroupDoesNotCommitWhatCouldNotBePrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Close() //nolint:errcheck // the point of the test
+	_ = r.Close() // the point of the test
 	defer w.Close()
 	if code := b.RunTo(t.Context(), in(""), w, io.Discard, "consume", "n", "-g", "readers"); code != 0 {
 		t.Fatalf("exit code %d", code)

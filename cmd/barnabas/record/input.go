@@ -42,7 +42,7 @@ func openInputs(app *cli.App, paths []string) (inputs, error) {
 func (in inputs) close() {
 	for _, i := range in {
 		if i.Closer != nil {
-			i.Close() //nolint:errcheck // opened for reading
+			_ = i.Close() // opened for reading
 		}
 	}
 }

@@ -212,7 +212,7 @@ func lookUp(ctx context.Context, app *cli.App, session *cli.Session, f produceFl
 	}
 	resources, err := session.Admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return limit, nil //nolint:nilerr // not allowed to see configurations is no reason not to produce: the default limit stands
+		return limit, nil // not allowed to see configurations is no reason not to produce: the default limit stands
 	}
 	for _, resource := range resources {
 		for _, c := range resource.Configs {

@@ -162,10 +162,10 @@ func TestProduceInterruptedKeepsWhatWasAcknowledged(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	go func() {
-		io.WriteString(w, "one\ntwo\n") //nolint:errcheck // the pipe's reader is below
+		_, _ = io.WriteString(w, "one\ntwo\n") // the pipe's reader is below
 		cancel()
 		<-ctx.Done()
-		w.Close() //nolint:errcheck // never fails
+		_ = w.Close() // never fails
 	}()
 	var errs strings.Builder
 	if code := b.RunTo(ctx, r, io.Discard, &errs, "produce", "orders"); code != 130 {

@@ -72,7 +72,7 @@ func (p *producer) run(ctx context.Context, in inputs, quiet bool) error {
 	done := make(chan error, 1)
 	go func() {
 		err := p.readAll(ctx, produceCtx, in)
-		p.client.Flush(produceCtx) //nolint:errcheck // an error means that the wait was given up, which abandon counts
+		_ = p.client.Flush(produceCtx) // an error means that the wait was given up, which abandon counts
 		done <- err
 	}()
 	err := p.wait(ctx, cancel, done)
@@ -271,7 +271,7 @@ func (p *producer) report(quiet bool) {
 				s.Partitions = append(s.Partitions, w)
 			}
 		}
-		p.app.Object(s) //nolint:errcheck // the records are written; a summary that nobody reads changes nothing
+		_ = p.app.Object(s) // the records are written; a summary that nobody reads changes nothing
 	case !quiet:
 		p.app.Notef("produced %s (%s) to %s of %s in %s", cli.Plural(p.produced, "record"), cli.Bytes(p.bytes),
 			cli.Plural(int64(len(p.partitions)), "partition"), p.topic, cli.Elapsed(p.progress.Elapsed()))
