@@ -15,7 +15,8 @@ import (
 //  3. then to the broker with the fewest replicas of this topic, then of the cluster;
 //  4. ties are broken by the seed, anew for each partition, so that the followers of one leader are spread and its death burdens no single broker.
 //
-// All leaders are chosen before the first follower: a follower placed on a broker that later becomes a leader would spoil rule 3.
+// All leaders are chosen before the first follower: a follower placed on a broker that later becomes a leader would spoil rule 3. In the end, followers are moved
+// until no broker has two replicas of the topic more than another, as far as racks allow.
 func place(image *Image, existing []Partition, count, factor int, brokers []*Broker, seed uint64) []Partition {
 	p := newPlacement(image, existing, brokers, seed)
 	placed := make([]Partition, count)
@@ -26,6 +27,7 @@ func place(image *Image, existing []Partition, count, factor int, brokers []*Bro
 	for i := range placed {
 		p.follow(&placed[i], factor)
 	}
+	p.even(placed)
 	return placed
 }
 
@@ -105,6 +107,51 @@ func (p *placement) follow(partition *Partition, factor int) {
 		best.take()
 		partition.Replicas = append(partition.Replicas, best.broker.ID)
 	}
+}
+
+// even moves followers from the fullest broker to the emptiest while that helps: choosing one by one, the last partitions may be left with a poor choice. A move
+// never takes a rack from a partition. Each move makes the replica counts more equal, so it ends.
+func (p *placement) even(placed []Partition) {
+	for {
+		moved := false
+		for _, high := range p.seats {
+			for _, low := range p.seats {
+				if high.topicReplicas-low.topicReplicas > 1 && p.move(placed, high, low) {
+					moved = true
+				}
+			}
+		}
+		if !moved {
+			return
+		}
+	}
+}
+
+// move makes low follow in one partition where high does.
+func (p *placement) move(placed []Partition, high, low *seat) bool {
+	for i := range placed {
+		replicas := placed[i].Replicas
+		at := slices.Index(replicas, high.broker.ID)
+		if at < 1 || slices.Contains(replicas, low.broker.ID) {
+			continue
+		}
+		inRack := func(rack string) (count int) {
+			for _, id := range replicas {
+				if p.byID[id].broker.Rack == rack {
+					count++
+				}
+			}
+			return count
+		}
+		if low.broker.Rack != high.broker.Rack && inRack(low.broker.Rack) >= inRack(high.broker.Rack) {
+			continue
+		}
+		replicas[at] = low.broker.ID
+		high.topicReplicas, high.clusterReplicas = high.topicReplicas-1, high.clusterReplicas-1
+		low.take()
+		return true
+	}
+	return false
 }
 
 func (s *seat) take() {

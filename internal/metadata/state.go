@@ -87,7 +87,7 @@ func (s *State) publish(image *Image) {
 	}
 }
 
-// snapshot is the whole state as JSON; see docs/format. The version rises when a field is added.
+// snapshot is the whole state as JSON; see docs/format/metadata.md. The version rises when a field is added.
 type snapshot struct {
 	Version        int                          `json:"version"`
 	Index          uint64                       `json:"index"`
