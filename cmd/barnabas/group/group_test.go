@@ -98,7 +98,7 @@ func TestDescribeAsJSON(t *testing.T) {
 
 func TestDescribeShowsMembersOfEitherProtocol(t *testing.T) {
 	for name, ctx := range map[string]context.Context{
-		"classic":  context.Background(),
+		"classic": context.Background(),
 		//lint:ignore SA1029 the key is the client library's
 		"consumer": context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true),
 	} {
