@@ -1,6 +1,14 @@
 package log
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
 	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
@@ -69,5 +77,173 @@ func (r *Report) Sound() bool {
 }
 
 // Inspect reads a log's directory and verifies all of it, without changing anything: also one that is open, and one that Open refuses. An error is
-// returned only when the directory cannot be read; what is wrong inside is in the Findings.
-func Inspect(dir string, o InspectOptions) (*Report, error) { panic("unwritten") }
+// returned only when the directory cannot be read, or by a callback; what is wrong inside is in the Findings. Batches and entries of ctl are
+// reported in the order of their indexes. In a log that is being written the last batch may look torn.
+func Inspect(dir string, o InspectOptions) (*Report, error) {
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	in := &inspection{dir: dir, o: o, report: &Report{}}
+	if err := in.run(); err != nil {
+		return in.report, fmt.Errorf("inspect %s: %w", dir, err)
+	}
+	return in.report, nil
+}
+
+// inspection is the state of Inspect. It goes over the same ground as recovery, but collects what it finds and changes nothing.
+type inspection struct {
+	dir      string
+	o        InspectOptions
+	report   *Report
+	point    *point
+	sequence sequence
+	data     map[Index][]byte // of ctl
+	emitted  int              // entries of ctl reported so far
+	ended    bool             // the tail is torn: what follows would be removed
+}
+
+func (in *inspection) found(f Finding) { in.report.Findings = append(in.report.Findings, f) }
+
+func (in *inspection) run() error {
+	infos, err := in.o.FS.ReadDir(in.dir)
+	if err != nil {
+		return err
+	}
+	if err := in.small(); err != nil {
+		return err
+	}
+	if err := in.ctl(); err != nil {
+		return err
+	}
+	var bases []Offset
+	for _, info := range infos {
+		base, ok := parseSegmentName(info.Name, path.Ext(info.Name))
+		switch {
+		case ok && base < in.report.Floor.Offset:
+			in.found(Finding{File: info.Name, Reason: "left by a trim", Rebuildable: true})
+		case ok && strings.HasSuffix(info.Name, logSuffix):
+			bases = append(bases, base)
+		case strings.HasSuffix(info.Name, temporarySuffix):
+			in.found(Finding{File: info.Name, Reason: "left by a replacement", Rebuildable: true})
+		}
+	}
+	slices.SortFunc(bases, cmp.Compare[Offset])
+	if len(bases) == 0 || bases[0] != in.report.Floor.Offset {
+		in.found(Finding{File: segmentName(in.report.Floor.Offset) + logSuffix, Reason: "missing, and it is the first segment"})
+	}
+	for k, base := range bases {
+		if err := in.segment(base, k == len(bases)-1); err != nil {
+			return err
+		}
+	}
+	return in.rest()
+}
+
+// small reads the manifest, the checkpoint and the recovery point.
+func (in *inspection) small() error {
+	m, err := readManifest(in.o.FS, in.dir)
+	if !in.note(manifestName, err) {
+		return err
+	}
+	switch {
+	case m == nil && err == nil:
+		in.found(Finding{File: manifestName, Reason: "missing"})
+	case m != nil && m.resetting:
+		in.found(Finding{File: manifestName, Reason: "a reset was interrupted", Rebuildable: true})
+	}
+	if m == nil {
+		m = &manifest{}
+	}
+	in.report.Floor = m.floor
+	in.sequence = sequence{epochs: m.epochs, last: m.floor.Index, next: m.floor.Offset}
+	in.report.Checkpoint, err = readCheckpoint(in.o.FS, in.dir)
+	if !in.note(checkpointName, err) {
+		return err
+	}
+	in.point = readPoint(in.o.FS, path.Join(in.dir, recoveryName))
+	if in.point == nil {
+		in.found(Finding{File: recoveryName, Reason: "no recovery point: everything is scanned on open", Rebuildable: true})
+	}
+	return nil
+}
+
+// note makes a finding of an error about content; it returns false for one of reading.
+func (in *inspection) note(file string, err error) bool {
+	var corrupt *CorruptError
+	switch {
+	case err == nil:
+	case errors.As(err, &corrupt):
+		in.found(Finding{File: file, Position: corrupt.Position, Reason: corrupt.Reason})
+	case errors.Is(err, ErrUnsupported):
+		in.found(Finding{File: file, Position: 4, Reason: err.Error()})
+	default:
+		return false
+	}
+	return true
+}
+
+func (in *inspection) ctl() error {
+	in.data = map[Index][]byte{}
+	b, err := readFile(in.o.FS, path.Join(in.dir, ctlName))
+	if errors.Is(err, fs.ErrNotExist) {
+		in.found(Finding{File: ctlName, Reason: "missing"})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	end, tear := parseCtl(b, func(c control, data []byte) {
+		if c.index > in.report.Floor.Index {
+			in.sequence.controls = append(in.sequence.controls, c)
+			in.sequence.epochs = in.sequence.epochs.with(epochBegin{c.term, c.index, c.next})
+			in.data[c.index] = data
+		}
+	})
+	durable := int64(ctlHeaderSize)
+	if in.point != nil {
+		durable = in.point.ctlBytes
+	}
+	if tear != nil {
+		in.found(Finding{File: ctlName, Position: end, Reason: tear.Error(), Torn: end >= durable})
+	} else if end < durable {
+		in.found(Finding{File: ctlName, Position: end, Reason: fmt.Sprintf("the file ends, and %d bytes were durable", durable)})
+	}
+	return nil
+}
+
+// controlsUpTo reports the entries of ctl before index i.
+func (in *inspection) controlsUpTo(i Index) error {
+	for ; in.emitted < len(in.sequence.controls) && in.sequence.controls[in.emitted].index < i; in.emitted++ {
+		c := in.sequence.controls[in.emitted]
+		if c.kind == kindEpoch {
+			continue
+		}
+		in.report.Controls++
+		in.report.LastIndex = c.index
+		if in.o.OnControl == nil {
+			continue
+		}
+		err := in.o.OnControl(InspectedControl{Position: c.position, Index: c.index, Term: c.term, Kind: c.kind, NextOffset: c.next,
+			Data: in.data[c.index]})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest reports the entries of ctl that follow the last batch, and finds those that do not follow in order.
+func (in *inspection) rest() error {
+	q := &in.sequence
+	in.report.EndOffset, in.report.LastIndex = q.next, q.last
+	last := q.last
+	for k := q.controls.from(q.last + 1); k < len(q.controls); k++ {
+		c := q.controls[k]
+		if c.kind == kindEpoch || c.index != last+1 || c.next != q.next {
+			in.found(Finding{File: ctlName, Position: c.position, Reason: fmt.Sprintf("entry %d does not follow entry %d", c.index, last), Torn: true})
+			break
+		}
+		last = c.index
+	}
+	return in.controlsUpTo(last + 1)
+}
