@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -45,6 +48,7 @@ type tally struct {
 	honest, slowest  atomic.Int64 // round trips of the honest client, and the longest in ns
 	honestErr        atomic.Pointer[error]
 	peak             int64
+	keys             []int16 // that the broker serves
 	dialErrors       atomic.Int64
 	consecutiveFails atomic.Int64
 }
@@ -65,6 +69,9 @@ func (f *frames) run(ctx context.Context, o *options) (err error) {
 	}
 	fmt.Printf("seed %d\n", f.seed)
 	var t tally
+	if t.keys, err = servedKeys(ctx, p); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var side, attack sync.WaitGroup
 	side.Go(func() { t.honestClient(ctx, p) })
@@ -90,6 +97,23 @@ func (f *frames) run(ctx context.Context, o *options) (err error) {
 		return errors.New("the honest client did nothing")
 	}
 	return nil
+}
+
+// servedKeys asks the broker what it serves.
+func servedKeys(ctx context.Context, p *process) (keys []int16, err error) {
+	client, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range resp.ApiKeys {
+		keys = append(keys, k.ApiKey)
+	}
+	return keys, nil
 }
 
 // honestClient produces a record and reads it back, again and again.
@@ -144,7 +168,7 @@ func (t *tally) watch(ctx context.Context, p *process) {
 
 // attack sends its share of frames, connecting again whenever the broker hangs up.
 func (f *frames) attack(ctx context.Context, p *process, t *tally, r *rand.Rand) {
-	forge := newForge(r)
+	forge := &forge{Rand: r, keys: t.keys}
 	share := f.count / int64(f.connections)
 	for sent := int64(0); sent < share && ctx.Err() == nil; {
 		c, err := net.DialTimeout("tcp", p.addr, 5*time.Second)
@@ -159,59 +183,67 @@ func (f *frames) attack(ctx context.Context, p *process, t *tally, r *rand.Rand)
 		}
 		t.consecutiveFails.Store(0)
 		t.dialled.Add(1)
-		n := sendUntilClosed(c, forge, share-sent)
+		n := forge.sendUntilClosed(c)
 		sent += n
 		t.sent.Add(n)
 	}
 }
 
-// sendUntilClosed writes frames in small groups, dropping what comes back, until the broker closes the connection or enough were sent.
-func sendUntilClosed(c net.Conn, forge *forge, most int64) (sent int64) {
+// sendUntilClosed sends frames in groups until the broker closes the connection. Behind each group goes an honest request: its reply proves that the broker has
+// dealt with every frame of the group. Of a group in which the broker hung up, one frame is counted.
+func (f *forge) sendUntilClosed(c net.Conn) (sent int64) {
+	_ = c.(*net.TCPConn).SetLinger(0) // thousands of connections a second: leave no TIME_WAIT behind
 	defer c.Close()
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		sink := make([]byte, 64<<10)
-		for {
-			if _, err := c.Read(sink); err != nil {
-				return
-			}
-		}
-	}()
-	for sent < most && sent < 2000 {
-		_ = c.SetWriteDeadline(time.Now().Add(2 * time.Second))
-		group := int64(1 + forge.IntN(8))
-		forge.buf = forge.buf[:0]
+	replies := bufio.NewReaderSize(c, 64<<10)
+	for sent < 1000 {
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		group := int64(1 + f.IntN(8))
+		f.buf = f.buf[:0]
 		for range group {
-			forge.frame()
+			f.frame()
 		}
-		if _, err := c.Write(forge.buf); err != nil {
-			break
+		f.buf = append(f.buf, sentinel...)
+		if _, err := c.Write(f.buf); err != nil || awaitSentinel(replies) != nil {
+			return sent + 1
 		}
 		sent += group
-		select {
-		case <-closed:
-			return sent
-		default:
+	}
+	return sent
+}
+
+// sentinel is an ApiVersions request, version 0, with a correlation id that no forged frame is given.
+var sentinel = []byte{0, 0, 0, 11, 0, 18, 0, 0, 0x7e, 'E', 'N', 'D', 0, 1, 's'}
+
+// awaitSentinel drops replies until that of the sentinel.
+func awaitSentinel(r *bufio.Reader) error {
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return err
+		}
+		size := int(int32(binary.BigEndian.Uint32(head[:])))
+		if _, err := r.Discard(size - 4); err != nil {
+			return err
+		}
+		if bytes.Equal(head[4:], sentinel[8:12]) {
+			return nil
 		}
 	}
-	c.Close()
-	<-closed
-	return max(sent, 1)
 }
 
-// forge makes frames: honest requests of a random key and version, most of them damaged.
+const joinGroup int16 = 11
+
+// forge makes frames: requests of a random key and version, with contents that make little sense, one in five of them damaged besides; and some noise.
 type forge struct {
 	*rand.Rand
-	buf []byte
+	keys []int16 // that the broker serves
+	buf  []byte
 }
-
-func newForge(r *rand.Rand) *forge { return &forge{Rand: r} }
 
 func (f *forge) frame() {
 	start := len(f.buf)
 	f.buf = append(f.buf, 0, 0, 0, 0)
-	if f.IntN(10) == 0 {
+	if f.IntN(50) == 0 {
 		for range f.IntN(200) {
 			f.buf = append(f.buf, byte(f.Uint32()))
 		}
@@ -220,14 +252,23 @@ func (f *forge) frame() {
 	}
 	body := f.buf[start+4:]
 	binary.BigEndian.PutUint32(f.buf[start:], uint32(len(body)))
-	for range f.IntN(4) {
-		f.damage(start)
+	if f.IntN(5) == 0 {
+		for range 1 + f.IntN(3) {
+			f.damage(start)
+		}
 	}
 }
 
 // request appends an honest request with some content.
 func (f *forge) request() {
-	req := kmsg.RequestForKey(int16(f.IntN(95)))
+	key := f.keys[f.IntN(len(f.keys))]
+	if key == joinGroup && f.IntN(100) > 0 {
+		key = 18 // a join holds its connection for seconds
+	}
+	if f.IntN(100) == 0 {
+		key = int16(f.IntN(95))
+	}
+	req := kmsg.RequestForKey(key)
 	if req == nil {
 		req = kmsg.NewPtrMetadataRequest()
 	}
@@ -246,7 +287,7 @@ func (f *forge) request() {
 	}
 	f.buf = binary.BigEndian.AppendUint16(f.buf, uint16(req.Key()))
 	f.buf = binary.BigEndian.AppendUint16(f.buf, uint16(req.GetVersion()))
-	f.buf = binary.BigEndian.AppendUint32(f.buf, f.Uint32())
+	f.buf = binary.BigEndian.AppendUint32(f.buf, f.Uint32()>>2)
 	f.buf = append(f.buf, 0, 1, 'x')
 	if req.IsFlexible() {
 		f.buf = append(f.buf, 0)
