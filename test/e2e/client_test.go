@@ -59,7 +59,7 @@ var clients = []*client{
 		},
 	},
 	{
-		name: "confluent-kafka", codecs: everyCodec, idempotent: true, createsOnConsume: true,
+		name: "confluent-kafka", codecs: everyCodec, idempotent: true,
 		unknownTopic: []string{"3", "-188"}, tooLarge: tooLarge, // librdkafka: _UNKNOWN_TOPIC
 		command: python("client_confluent.py", "confluent"),
 	},
@@ -88,7 +88,7 @@ func goClient(name string, javaHash, idempotent bool) *client {
 	return &client{
 		name: name, codecs: everyCodec, javaHash: javaHash, idempotent: idempotent,
 		createsOnConsume: name != "kafka-go", nullIsEmpty: name == "kafka-go",
-		unknownTopic:     unknownTopic, tooLarge: tooLarge,
+		unknownTopic: unknownTopic, tooLarge: tooLarge,
 		command: func(t testing.TB) *exec.Cmd {
 			return exec.Command(builtOnce(t, clientsDir("go"), "goclient", "."), name)
 		},

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,11 @@ var root = func() string {
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	// Most of what these tests do is wait for other processes: more of them than there are processors may run at once.
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = parallel.Value.Set("6")
+	}
 	var err error
 	if scratch, err = os.MkdirTemp("", "barnabas-e2e-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -30,6 +36,9 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(scratch) }()
 	code := m.Run()
 	stopShared()
+	for _, line := range missing {
+		fmt.Println("skipped:", line)
+	}
 	if code != 0 {
 		explainShared()
 	}

@@ -267,11 +267,6 @@ func (p *process) awaitRecords(t testing.TB, count int) {
 	p.await(t, fmt.Sprintf("record number %d", count), func() bool { return len(p.records) >= count })
 }
 
-func (p *process) awaitAcked(t testing.TB, count int) {
-	t.Helper()
-	p.await(t, fmt.Sprintf("acknowledgement number %d", count), func() bool { return p.ackedBy >= count })
-}
-
 // awaitHeld waits until the member holds as many partitions as the condition accepts.
 func (p *process) awaitHeld(t testing.TB, what string, accept func(held int) bool) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,22 @@ func unavailable(t testing.TB, what, install string) {
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s is missing, and in CI nothing is skipped: %s", what, install)
 	}
+	noteMissing(what + " is missing: " + install)
 	t.Skipf("%s is missing: %s", what, install)
+}
+
+var (
+	missingMu sync.Mutex
+	// missing is what the run had to do without, a line each.
+	missing []string
+)
+
+func noteMissing(line string) {
+	missingMu.Lock()
+	defer missingMu.Unlock()
+	if !slices.Contains(missing, line) {
+		missing = append(missing, line)
+	}
 }
 
 func requireProgram(t testing.TB, name, install string) {

@@ -113,7 +113,7 @@ async function consume() {
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
   let seen = 0
   await new Promise((resolve, reject) => {
-    consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+    consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
     consumer.run({
       autoCommit: false,
       eachMessage: async ({ partition, message }) => {

@@ -104,7 +104,13 @@ def group():
     member.subscribe([topic], listener=Announce())
     closed = input_closed()
     while not closed.is_set():
-        for records in member.poll(timeout_ms=100).values():
+        try:
+            polled = member.poll(timeout_ms=100)
+        except KafkaError as exception:
+            if not exception.retriable:  # a broker that is away comes back
+                raise
+            continue
+        for records in polled.values():
             for record in records:
                 print_record(record)
     member.close()
