@@ -237,7 +237,7 @@ func throttledReplicas() check {
 	}}
 }
 
-var errThrottled = fmt.Errorf("must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
+var errThrottled = kafka("must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
 
 // Allowed describes the values that are accepted; empty when the type says it all.
 func (d *Definition) Allowed() string { return d.check.allowed }

@@ -113,7 +113,10 @@ func (s *Server) listening(v *values) {
 		s.Listeners = append(s.Listeners, l)
 		s.AdvertisedListeners = append(s.AdvertisedListeners, v.advertise(l, advertised))
 	}
-	if s.Broker && len(s.Listeners) == 0 && len(all) > 0 {
+	switch {
+	case len(v.list("listeners")) == 0:
+		v.problem("listeners", "is empty")
+	case s.Broker && len(s.Listeners) == 0 && len(all) > 0:
 		v.problem("listeners", "every listener is a controller's; clients need one too")
 	}
 	s.interBroker(v)

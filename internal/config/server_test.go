@@ -166,6 +166,7 @@ func TestProblemsAreAllReported(t *testing.T) {
 		{"only a controller's listener", []string{"listeners=CONTROLLER://:9093", "controller.listener.names=CONTROLLER", "inter.broker.listener.name=X"}, []string{
 			"every listener is a controller's", "inter.broker.listener.name (--set): names X",
 		}},
+		{"no listener", []string{"listeners=,"}, []string{"listeners (--set): is empty"}},
 		{"quorum", []string{"node.id=4", "controller.quorum.voters=1@a:1,2@b,x@c:1,1@d:1", "controller.listener.names=C"}, []string{
 			`"2@b": "b" is not host:port`, `"x" is no node id`, "node 1 is there twice", "node 4 is a controller but not among the voters", "names C, which is not in listeners",
 		}},

@@ -41,19 +41,6 @@ func (c *cluster) Propose(ctx context.Context, command []byte) (any, error) {
 	return c.state.Apply(c.index, command), nil
 }
 
-func (c *cluster) apply(t *testing.T, command Command) any {
-	t.Helper()
-	data, err := EncodeCommand(command)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := c.Propose(context.Background(), data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
-}
-
 // ids counts topic ids up from 1.
 func ids() func() TopicID {
 	n := byte(0)
