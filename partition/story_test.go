@@ -130,6 +130,13 @@ func (s *story) do(words []string) string {
 		s.reopen()
 	case "crash":
 		s.crash()
+	case "checkpoint-each":
+		s.config.CheckpointEachBytes = a.number("bytes", 0)
+		s.p.Configure(s.config)
+	case "checkpoint":
+		s.p.background.Wait()
+		c := s.log.Checkpoint()
+		return fmt.Sprintf("index %d, mark %d", c.Index, c.HighWatermark)
 	case "advance":
 		d, err := time.ParseDuration(words[1])
 		if err != nil {
