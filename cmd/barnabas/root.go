@@ -7,6 +7,7 @@ import (
 	"github.com/barnabas-log/barnabas/cmd/barnabas/cluster"
 	"github.com/barnabas-log/barnabas/cmd/barnabas/config"
 	"github.com/barnabas-log/barnabas/cmd/barnabas/group"
+	"github.com/barnabas-log/barnabas/cmd/barnabas/log"
 	"github.com/barnabas-log/barnabas/cmd/barnabas/record"
 	"github.com/barnabas-log/barnabas/cmd/barnabas/topic"
 )
@@ -38,7 +39,7 @@ flags or arguments, 3 no broker answered, 4 does not exist, 130 interrupted.`
 		return server.RunE(cmd, args)
 	}
 	root.AddCommand(server, topic.Command(app), record.ProduceCommand(app), record.ConsumeCommand(app),
-		group.Command(app), cluster.Command(app), config.Command(app))
+		group.Command(app), cluster.Command(app), config.Command(app), log.Command(app))
 	return root
 }
 

@@ -2,11 +2,9 @@ package record
 
 import (
 	"bufio"
-	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -160,25 +158,13 @@ func printJSON(w *bufio.Writer, r *kgo.Record) error {
 	if r.Attrs.TimestampType() == 1 {
 		out.TimestampType = "LogAppendTime"
 	}
-	out.Key, out.KeyBase64 = readable(r.Key)
-	out.Value, out.ValueBase64 = readable(r.Value)
+	out.Key, out.KeyBase64 = cli.Text(r.Key)
+	out.Value, out.ValueBase64 = cli.Text(r.Value)
 	for _, h := range r.Headers {
-		value, encoded := readable(h.Value)
+		value, encoded := cli.Text(h.Value)
 		out.Headers = append(out.Headers, headerJSON{h.Key, value, encoded})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(out)
-}
-
-// readable gives b as a string if it is UTF-8, else as base64.
-func readable(b []byte) (plain *string, encoded string) {
-	switch {
-	case b == nil:
-		return nil, ""
-	case utf8.Valid(b):
-		s := string(b)
-		return &s, ""
-	}
-	return nil, base64.StdEncoding.EncodeToString(b)
 }
