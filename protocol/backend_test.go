@@ -138,7 +138,7 @@ func newFake(tb testing.TB, address string) *fake {
 	}
 	listeners := []metadata.Listener{{Name: "PLAINTEXT", Host: host, Port: port}, {Name: "OTHER", Host: "elsewhere", Port: 9999}}
 	f.image.Store(&metadata.Image{ClusterID: "a-cluster", Topics: map[string]*metadata.Topic{}, ByID: map[metadata.TopicID]*metadata.Topic{},
-		Brokers: map[int32]*metadata.Broker{1: {ID: 1, Listeners: listeners}, 2: {ID: 2, Rack: "r2", Listeners: listeners}}})
+		Brokers: map[int32]*metadata.Broker{1: {ID: 1, Listeners: listeners}, 2: {ID: 2, Rack: "r2", Listeners: listeners, Fenced: true}}})
 	tb.Cleanup(f.close)
 	return f
 }
@@ -226,7 +226,7 @@ func (f *fake) Leader(topic metadata.TopicID, number int32) (node, epoch int32) 
 func (f *fake) InSync(metadata.TopicID, int32) []int32 { return []int32{1} }
 func (f *fake) Controller() int32                      { return 1 }
 func (f *fake) Admin() Admin                           { return (*fakeAdmin)(f) }
-func (f *fake) Groups() consumergroup.API              { return nil }
+func (f *fake) Groups() consumergroup.API              { return emptyGroups{} }
 func (f *fake) BrokerConfig(int32) []ConfigEntry       { return nil }
 func (f *fake) LogDirs() []LogDir                      { return nil }
 

@@ -167,7 +167,7 @@ func (c *conn) next() (*frame, error) {
 
 // frameDeadline bounds the time that the rest of a frame may take. Shutdown does not wait for it.
 func (c *conn) frameDeadline() {
-	c.nc.SetReadDeadline(time.Now().Add(min(frameTimeout, c.idle)))
+	c.nc.SetReadDeadline(time.Now().Add(min(c.server.frameTimeout, c.idle)))
 	if c.server.open.Err() != nil {
 		c.nudge()
 	}

@@ -59,6 +59,8 @@ type Server struct {
 	zombies  zombies
 	sessions *sessions
 
+	frameTimeout time.Duration // the constant, except in tests
+
 	open    context.Context // ends when Shutdown begins: long polls and rebalances return
 	closing context.CancelFunc
 	hard    context.Context // ends when Shutdown's patience does: everything returns
@@ -80,7 +82,7 @@ func NewServer(b Backend, o Options) *Server {
 	o.EnsureDefaults()
 	s := &Server{
 		backend: b, opts: o, log: o.Logger, table: byKey(apis), versions: advertise(apis), budget: newBudget(o.InFlightBytes),
-		sessions:  newSessions(o.MaxFetchSessions),
+		sessions: newSessions(o.MaxFetchSessions), frameTimeout: frameTimeout,
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}, perIP: map[string]int{},
 	}
 	s.open, s.closing = context.WithCancel(context.Background())
