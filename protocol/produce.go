@@ -122,8 +122,13 @@ func (s *Server) append(r *produceReply, req *kmsg.ProduceRequest, t *metadata.T
 		code = at.ErrorCode
 	}
 	at.ErrorCode = code
-	if code == codeNotLeaderOrFollower {
-		at.CurrentLeader.LeaderID, at.CurrentLeader.LeaderEpoch = s.backend.Leader(t.ID, at.Partition)
+	s.hint(r, t.ID, at)
+}
+
+// hint adds who leads instead to the answer of a node that does not (v10).
+func (s *Server) hint(r *produceReply, topic metadata.TopicID, at *kmsg.ProduceResponseTopicPartition) {
+	if at.ErrorCode == codeNotLeaderOrFollower && r.response.Version >= 10 {
+		at.CurrentLeader.LeaderID, at.CurrentLeader.LeaderEpoch = s.backend.Leader(topic, at.Partition)
 	}
 }
 
@@ -162,16 +167,14 @@ func (s *Server) refuse(at *kmsg.ProduceResponseTopicPartition, err error) {
 }
 
 // settle writes down the outcome of an append that is resolved, or that nobody waits for any more.
-func (s *Server) settle(a *appending, done context.Context) {
-	result, err := a.pending.Wait(done)
+func (s *Server) settle(r *produceReply, a *appending) {
+	result, err := a.pending.Wait(ended)
 	if err == nil {
 		a.at.BaseOffset, a.at.LogAppendTime, a.at.LogStartOffset = int64(result.BaseOffset), result.AppendTime, int64(result.LogStart)
 		return
 	}
 	s.refuse(a.at, err)
-	if a.at.ErrorCode == codeNotLeaderOrFollower {
-		a.at.CurrentLeader.LeaderID, a.at.CurrentLeader.LeaderEpoch = s.backend.Leader(a.topic, a.at.Partition)
-	}
+	s.hint(r, a.topic, a.at)
 }
 
 // settled says whether no partition refers to the frame any more.
@@ -192,7 +195,7 @@ var errRefusedUnheard = errors.New("a produce with acks=0 was refused")
 // finishProduce completes the response and appends it to dst. With acks=0 there is none.
 func (s *Server) finishProduce(dst []byte, r *produceReply, listener string) ([]byte, error) {
 	for i := range r.appends {
-		s.settle(&r.appends[i], ended)
+		s.settle(r, &r.appends[i])
 	}
 	var brokers []kmsg.ProduceResponseBroker
 	image := s.backend.Image()
