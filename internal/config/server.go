@@ -42,12 +42,12 @@ type Server struct {
 	DeleteTopics             bool
 
 	RequestMaxBytes       int
-	QueuedMaxRequestBytes int64 // < 0: without bound
+	QueuedMaxRequestBytes int64
 	MaxConnections        int
 	MaxConnectionsPerIP   int
 	ConnectionsMaxIdle    time.Duration
 	FetchMaxBytes         int
-	MaxFetchSessions      int
+	MaxFetchSessions      int // < 0: none
 
 	Fsync                  Fsync
 	RetentionCheckInterval time.Duration
@@ -254,7 +254,13 @@ func (s *Server) fill(v *values) {
 	s.MaxConnectionsPerIP = v.int("max.connections.per.ip")
 	s.ConnectionsMaxIdle = v.milliseconds("connections.max.idle.ms")
 	s.FetchMaxBytes = v.int("fetch.max.bytes")
+	if s.QueuedMaxRequestBytes < 0 {
+		s.QueuedMaxRequestBytes = parseLong(serverIndex["queued.max.request.bytes"].Default)
+	}
 	s.MaxFetchSessions = v.int("max.incremental.fetch.session.cache.slots")
+	if s.MaxFetchSessions == 0 {
+		s.MaxFetchSessions = -1
+	}
 
 	s.Fsync = Fsync(v.get("barnabas.fsync"))
 	s.RetentionCheckInterval = v.milliseconds("log.retention.check.interval.ms")

@@ -211,7 +211,11 @@ type TopicConfig struct {
 	ProducerIDExpiry   time.Duration // producer.id.expiration.ms, of the broker
 }
 
-// NewTopicConfig resolves a topic's configuration. Values are taken as valid: what does not parse counts as the default.
+// smallestIndex is the size of an index that holds two entries of the time index, the least that a segment needs.
+const smallestIndex = 24
+
+// NewTopicConfig resolves a topic's configuration. A value that is not valid counts as not set. Where Kafka allows a zero that amounts to "at once" or "as few as
+// possible", the result is the smallest value that works, because the packages that act on it take zero for "not set".
 func NewTopicConfig(overrides map[string]string, layers Layers) TopicConfig {
 	get := func(name string) string {
 		d := topicIndex[name]
@@ -233,16 +237,16 @@ func NewTopicConfig(overrides map[string]string, layers Layers) TopicConfig {
 		RetentionBytes:     long("retention.bytes"),
 		SegmentBytes:       long("segment.bytes"),
 		SegmentAge:         age("segment.ms"),
-		SegmentIndexBytes:  long("segment.index.bytes"),
-		IndexIntervalBytes: long("index.interval.bytes"),
+		SegmentIndexBytes:  max(long("segment.index.bytes"), smallestIndex),
+		IndexIntervalBytes: max(long("index.interval.bytes"), 1),
 		FileDeleteDelay:    age("file.delete.delay.ms"),
 		FlushMessages:      long("flush.messages"),
-		FlushAge:           age("flush.ms"),
-		MaxMessageBytes:    int(long("max.message.bytes")),
+		FlushAge:           max(age("flush.ms"), time.Millisecond),
+		MaxMessageBytes:    max(int(long("max.message.bytes")), 1),
 		CompressionType:    get("compression.type"),
 		LogAppendTime:      get("message.timestamp.type") == "LogAppendTime",
-		TimestampBefore:    age("message.timestamp.before.max.ms"),
-		TimestampAfter:     age("message.timestamp.after.max.ms"),
+		TimestampBefore:    max(age("message.timestamp.before.max.ms"), time.Millisecond),
+		TimestampAfter:     max(age("message.timestamp.after.max.ms"), time.Millisecond),
 		MinInsyncReplicas:  int(long("min.insync.replicas")),
 	}
 	if level := topicIndex["compression."+c.CompressionType+".level"]; level != nil {

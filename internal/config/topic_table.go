@@ -28,7 +28,7 @@ var topicTable = []*Definition{
 		Doc: "How long a tombstone stays readable in a compacted topic."},
 	{Name: "errors.deadletterqueue.group.enable", Type: Boolean, NoValue: true, Effect: Later,
 		Doc: "Whether share groups may use this topic as their dead-letter queue."},
-	{Name: "file.delete.delay.ms", Type: Long, Default: "60000", check: atLeast(0), Synonyms: same("log.segment.delete.delay.ms"),
+	{Name: "file.delete.delay.ms", Type: Long, Default: "60000", check: atLeast(0), Synonyms: same("log.segment.delete.delay.ms"), Effect: Later,
 		Doc: "How long a segment's files stay on disk after the segment was dropped."},
 	{Name: "flush.messages", Type: Long, Default: maxLong, check: atLeast(1), Synonyms: same("log.flush.interval.messages"),
 		Doc: "Force records to disk after this many.", Note: "Only with `barnabas.fsync=flush`; otherwise every record is on disk before it is acknowledged."},

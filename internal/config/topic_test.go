@@ -214,6 +214,14 @@ func TestTypedTopicConfig(t *testing.T) {
 		c.MaxMessageBytes != 7 || c.MinInsyncReplicas != 2 || c.SegmentBytes != 2<<20 || c.ProducerIDExpiry != time.Second {
 		t.Errorf("%+v", c)
 	}
+	zero := map[string]string{"segment.index.bytes": "4", "index.interval.bytes": "0", "flush.ms": "0", "max.message.bytes": "0", "message.timestamp.after.max.ms": "0"}
+	if err := ValidateTopic(zero); err != nil {
+		t.Fatal(err)
+	}
+	if c = NewTopicConfig(zero, Layers{}); c.SegmentIndexBytes != 24 || c.IndexIntervalBytes != 1 || c.FlushAge != time.Millisecond || c.MaxMessageBytes != 1 ||
+		c.TimestampAfter != time.Millisecond {
+		t.Errorf("the smallest values became %+v", c)
+	}
 	c = NewTopicConfig(nil, Layers{})
 	if c.Compact || !c.Delete || c.RetentionTime != 7*24*time.Hour || c.RetentionBytes != -1 || c.SegmentBytes != 1<<30 || c.SegmentAge != 7*24*time.Hour ||
 		c.TimestampAfter != time.Hour || c.TimestampBefore < 200*365*24*time.Hour || c.MaxMessageBytes != 1048588 || c.ProducerIDExpiry != 24*time.Hour ||
