@@ -82,7 +82,7 @@ func (w *recordWalker) compressed(codec int, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %v: %w", ErrCorrupt, record.Codec(codec), err)
 	}
-	s := recordStream{reader: reader, window: e.window}
+	s := recordStream{reader: reader, window: e.window, limit: w.limit}
 	defer s.release()
 	return w.stream(&s)
 }
@@ -98,10 +98,7 @@ func (w *recordWalker) stream(s *recordStream) error {
 			return err
 		}
 	}
-	if more, err := s.fill(1); err != nil || more {
-		return errors.Join(err, invalidIf(more, -1, "bytes after the last record"))
-	}
-	return nil
+	return s.finish()
 }
 
 func invalidIf(wrong bool, i int32, reason string) error {
@@ -117,6 +114,7 @@ type recordStream struct {
 	window     []byte
 	start, end int   // what is read and not used yet
 	total      int64 // bytes read
+	limit      int64 // of total
 	ended      bool
 	locked     bool // holds oneLargeWindow
 }
@@ -126,7 +124,7 @@ func (s *recordStream) next(i int32) ([]byte, error) {
 	for need := 1; ; {
 		length, n := varint(s.window[s.start:s.end])
 		switch {
-		case n < 0 || n > 0 && (length < 0 || length > maxExpandedBytes):
+		case n < 0 || n > 0 && (length < 0 || length > s.limit):
 			return nil, invalid(i, "length does not fit")
 		case n > 0 && int64(s.end-s.start-n) >= length:
 			b := s.window[s.start+n : s.start+n+int(length)]
@@ -143,6 +141,18 @@ func (s *recordStream) next(i int32) ([]byte, error) {
 	}
 }
 
+// finish says that nothing may follow.
+func (s *recordStream) finish() error {
+	more := s.end > s.start
+	if !more {
+		var err error
+		if more, err = s.fill(1); err != nil {
+			return err
+		}
+	}
+	return invalidIf(more, -1, "bytes after the last record")
+}
+
 // fill reads on, at best until need bytes are there; false when there are no more than before.
 func (s *recordStream) fill(need int) (more bool, err error) {
 	before := s.end - s.start
@@ -151,8 +161,8 @@ func (s *recordStream) fill(need int) (more bool, err error) {
 		n, err := s.reader.Read(s.window[s.end:])
 		s.end += n
 		s.total += int64(n)
-		if s.total > maxExpandedBytes {
-			return false, fmt.Errorf("%w: it expands to more than %d bytes", ErrTooLarge, maxExpandedBytes)
+		if s.total > s.limit {
+			return false, fmt.Errorf("%w: it expands to more than %d bytes", ErrTooLarge, s.limit)
 		}
 		if err != nil && err != io.EOF {
 			return false, fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -492,5 +491,3 @@ func waitFor(t testing.TB, d *Pending) AppendResult {
 	}
 	return result
 }
-
-var _ = math.MaxInt

@@ -107,7 +107,7 @@ func (v *validator) records(batch []byte) ([]byte, error) {
 }
 
 func (v *validator) walker(h log.Header) recordWalker {
-	w := recordWalker{count: h.Count(), baseTimestamp: h.BaseTimestamp(), needKeys: v.config.Compacted, oldest: math.MinInt64, newest: math.MaxInt64}
+	w := recordWalker{count: h.Count(), baseTimestamp: h.BaseTimestamp(), needKeys: v.config.Compacted, oldest: math.MinInt64, newest: math.MaxInt64, limit: maxExpandedBytes}
 	if v.config.LogAppendTime {
 		return w
 	}
@@ -126,6 +126,7 @@ type recordWalker struct {
 	baseTimestamp  int64
 	oldest, newest int64 // accepted timestamps, milliseconds
 	needKeys       bool
+	limit          int64 // bytes that a compressed batch may expand to
 }
 
 // all checks the records that b consists of.
@@ -146,16 +147,21 @@ func (w *recordWalker) all(b []byte) error {
 	return nil
 }
 
-// one checks record i, whose fields fill b.
+// one checks record i, whose fields fill b. Positions are -1 from the first malformed field on.
 func (w *recordWalker) one(i int32, b []byte) error {
-	f := fields{b: b, at: 1} // attributes, unused
-	timestamp := w.baseTimestamp + f.varint()
-	offset := f.varint()
-	keyLength := f.skip()
-	f.skip()
-	f.headers()
+	delta, at := varintAt(b, 1) // behind the attributes, unused
+	offset, at := varintAt(b, at)
+	keyLength, at := varintAt(b, at)
+	at = skip(b, at, keyLength)
+	valueLength, at := varintAt(b, at)
+	at = skip(b, at, valueLength)
+	headers, at := varintAt(b, at)
+	if headers != 0 {
+		at = skipHeaders(b, at, headers)
+	}
+	timestamp := w.baseTimestamp + delta
 	switch {
-	case f.bad || f.at != len(b):
+	case at != len(b):
 		return invalid(i, "malformed")
 	case offset != int64(i):
 		return invalid(i, "offset delta is not the record's place")
@@ -169,55 +175,47 @@ func (w *recordWalker) one(i int32, b []byte) error {
 
 func invalid(i int32, reason string) error { return &InvalidRecordError{BatchIndex: i, Reason: reason} }
 
-// fields walks over the fields of one record.
-type fields struct {
-	b   []byte
-	at  int
-	bad bool
+// varintAt decodes the varint at b[at:] and gives the position behind it, -1 if there is none. Small enough to be put in line.
+func varintAt(b []byte, at int) (v int64, next int) {
+	if uint(at) < uint(len(b)) && b[at] < 0x80 {
+		return int64(b[at]>>1) ^ -int64(b[at]&1), at + 1
+	}
+	return longVarintAt(b, at)
 }
 
-func (f *fields) varint() int64 {
-	if f.bad || f.at >= len(f.b) {
-		f.bad = true
-		return 0
+func longVarintAt(b []byte, at int) (v int64, next int) {
+	if uint(at) >= uint(len(b)) {
+		return 0, -1
 	}
-	if c := f.b[f.at]; c < 0x80 {
-		f.at++
-		return int64(c>>1) ^ -int64(c&1)
-	}
-	v, n := binary.Varint(f.b[f.at:])
+	v, n := binary.Varint(b[at:])
 	if n <= 0 {
-		f.bad = true
-		return 0
+		return 0, -1
 	}
-	f.at += n
-	return v
+	return v, at + n
 }
 
-// skip walks over a length and so many bytes; -1 stands for null.
-func (f *fields) skip() int64 {
-	length := f.varint()
-	switch {
-	case length > int64(len(f.b)-f.at) || length < -1:
-		f.bad = true
-	case length > 0:
-		f.at += int(length)
+// skip is the position behind a field of the given length at b[at:]; length -1 stands for null.
+func skip(b []byte, at int, length int64) int {
+	if at < 0 || length < -1 || length > int64(len(b)-at) {
+		return -1
 	}
-	return length
+	return at + max(int(length), 0)
 }
 
-func (f *fields) headers() {
-	count := f.varint()
-	if count < 0 || count > int64(len(f.b)-f.at)/2 { // a header takes two bytes at least
-		f.bad = true
-		return
+func skipHeaders(b []byte, at int, count int64) int {
+	if at < 0 || count < 0 || count > int64(len(b)-at)/2 { // a header takes two bytes at least
+		return -1
 	}
-	for ; count > 0 && !f.bad; count-- {
-		if f.skip() < 0 { // a header has a key
-			f.bad = true
+	for ; count > 0 && at >= 0; count-- {
+		length, next := varintAt(b, at)
+		if length < 0 { // a header has a key
+			return -1
 		}
-		f.skip()
+		at = skip(b, next, length)
+		length, next = varintAt(b, at)
+		at = skip(b, next, length)
 	}
+	return at
 }
 
 // varint is binary.Varint with the common case in line.

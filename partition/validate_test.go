@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math"
 	"runtime"
@@ -185,17 +186,53 @@ func TestAppendTimeIsStamped(t *testing.T) {
 	}
 }
 
-// A batch that expands to far more than it should is refused without so much memory.
+// A batch that expands to far more than it should is refused, and nothing like that much memory is used on the way.
 func TestBombIsRefused(t *testing.T) {
-	var out bytes.Buffer
-	if err := compress(&out, record.Gzip, 9, make([]byte, maxExpandedBytes+1)); err != nil {
-		t.Fatal(err)
+	const expanded = 32 << 20
+	many := bytes.Repeat([]byte{12, 0, 0, 0, 1, 1, 0}, expanded/7) // no record but the first has its place
+	one := append(binary.AppendVarint(nil, expanded), make([]byte, expanded)...)
+	for _, codec := range codecs[1:] {
+		for name, payload := range map[string][]byte{"many records": many, "one record": one} {
+			var out bytes.Buffer
+			if err := compress(&out, codec, 1, payload); err != nil {
+				t.Fatal(err)
+			}
+			w := recordWalker{count: math.MaxInt32, limit: expanded / 8, oldest: math.MinInt64, newest: math.MaxInt64}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := w.compressed(int(codec), out.Bytes())
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Errorf("%v, %s: accepted", codec, name)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > expanded/2 {
+				t.Errorf("%v, %s: %d bytes of memory used", codec, name, used)
+			}
+		}
 	}
-	bomb := changed(append(plainBatch(1)[:log.HeaderSize:log.HeaderSize], out.Bytes()...), func(b []byte) { b[22] = byte(record.Gzip) })
-	config := Config{}.ensureDefaults()
+}
+
+// Records that are larger than the window, and that lie across its ends.
+func TestLargeRecordsInCompressedBatches(t *testing.T) {
+	b := record.New()
+	for _, size := range []int{1, windowBytes - 1, 10, windowBytes, 3*windowBytes + 17, 1, largeWindow + 5, 2} {
+		b.Add(record.Record{Timestamp: storyStart.UnixMilli(), Key: []byte("k"), Value: bytes.Repeat([]byte("abcdefg"), size/7+1)[:size]})
+	}
+	config := Config{Compacted: true, MaxMessageBytes: math.MaxInt32}.ensureDefaults()
 	v := validator{config: &config, now: storyStart.UnixMilli()}
-	if _, _, err := v.client(bomb); err == nil {
-		t.Fatal("accepted")
+	for _, codec := range codecs {
+		batch := compressedBatch(t, bytes.Clone(b.Batch()), codec)
+		if _, _, err := v.client(batch); err != nil {
+			t.Errorf("%v: %v", codec, err)
+		}
+		if codec != record.None {
+			if _, _, err := v.client(changed(batch, func(b []byte) { b[26]++; b[60]++ })); name(err) != "InvalidRecord 8: length does not fit" {
+				t.Errorf("%v, one record more in the header: %v", codec, err)
+			}
+			if _, _, err := v.client(changed(batch, func(b []byte) { b[26]--; b[60]-- })); name(err) != "InvalidRecord -1: bytes after the last record" {
+				t.Errorf("%v, one record less in the header: %v", codec, err)
+			}
+		}
 	}
 }
 
@@ -253,7 +290,7 @@ func BenchmarkValidate(b *testing.B) {
 		}
 		for _, codec := range codecs {
 			batch := compressedBatch(b, bytes.Clone(builder.Batch()), codec)
-			b.Run(codec.String()+"/"+time.Duration(size).String(), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%v/%dB", codec, size), func(b *testing.B) {
 				config := Config{}.ensureDefaults()
 				v := validator{config: &config, now: storyStart.UnixMilli()}
 				b.SetBytes(900_000)
@@ -266,5 +303,4 @@ func BenchmarkValidate(b *testing.B) {
 			})
 		}
 	}
-	runtime.GC()
 }
