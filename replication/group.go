@@ -92,7 +92,7 @@ func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
 	}
 	g.store = &logStore{group: g, log: storage}
 	g.snapshots = &snapshotStore{group: g, log: storage}
-	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id))
+	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id, g))
 	g.lead, g.resign, g.stopped, g.lost = g.machine.Lead, g.machine.Resign, g.Err, g.dropLocked
 	return g
 }
@@ -137,15 +137,8 @@ func (g *Group) run(opts GroupOptions) error {
 
 // lastConfiguration is the newest in the log, committed or not.
 func (g *Group) lastConfiguration() (raft.Configuration, error) {
-	data, index, err := configurationAt(g.store.log, g.store.log.LastIndex())
-	if err != nil {
-		return raft.Configuration{}, err
-	}
-	c, err := decodeConfiguration(data)
-	if err != nil {
-		return c, fmt.Errorf("configuration at entry %d: %w", index, err)
-	}
-	return c, nil
+	c, _, err := configurationAt(g.store.log, g.store.log.LastIndex())
+	return c, err
 }
 
 // ID is the group's id.

@@ -107,6 +107,17 @@ func (s *memory) Reset(f log.Floor) error {
 	return nil
 }
 
+func (s *memory) Configuration(i log.Index) ([]byte, log.Index, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := min(int(i-s.floor.Index), len(s.metas)) - 1; k >= 0; k-- {
+		if s.metas[k].Kind == log.KindConfiguration {
+			return s.entries[k].Data, s.metas[k].Index, nil
+		}
+	}
+	return s.floor.Configuration, s.floor.ConfigurationIndex, nil
+}
+
 func (s *memory) set(f func(*memory)) { s.mu.Lock(); defer s.mu.Unlock(); f(s) }
 
 // toy is a state machine that writes down what it is told.
@@ -270,5 +281,13 @@ func closeGroup(t testing.TB, g *Group) {
 
 // batch is bytes that begin like a record batch.
 func batch(size int) []byte { return make([]byte, max(size, 61)) }
+
+// stamped is one as a leader has stored it. Its last offset is its first.
+func stamped(size int, offset log.Offset, epoch uint32) []byte {
+	b := batch(size)
+	binary.BigEndian.PutUint64(b, uint64(offset))
+	binary.BigEndian.PutUint32(b[12:], epoch)
+	return b
+}
 
 var errDisk = errors.New("disk on fire")

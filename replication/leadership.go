@@ -93,6 +93,14 @@ func (h *herald) notice() {
 	h.wake()
 }
 
+// role is raft's state; until raft runs, that of one that is not to be disturbed.
+func (h *herald) role() raft.RaftState {
+	if r := h.raft.Load(); r != nil {
+		return r.State()
+	}
+	return raft.Shutdown
+}
+
 func (h *herald) wake() {
 	select {
 	case h.kick <- struct{}{}:
@@ -102,6 +110,7 @@ func (h *herald) wake() {
 
 // elected takes note that the first entry of this node's leadership in term is stored.
 func (h *herald) elected(term log.Term) {
+	h.endpoint.matches.clear()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.leading {

@@ -22,6 +22,7 @@ type storage interface {
 	Floor() log.Floor
 	EndOffset() log.Offset
 	Checkpoint() log.Checkpoint
+	Configuration(i log.Index) ([]byte, log.Index, error)
 }
 
 var _ storage = (*log.Log)(nil)
@@ -125,6 +126,16 @@ func (s *logStore) meta(i log.Index) (log.Meta, error) {
 	return s.metaLocked(i)
 }
 
+// data appends the bytes of an entry to dst.
+func (s *logStore) data(dst []byte, m log.Meta) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return dst, ErrClosed
+	}
+	return s.log.Data(dst, m)
+}
+
 func (s *logStore) metaLocked(i log.Index) (log.Meta, error) {
 	if n := len(s.unapplied); n > 0 && i >= s.unapplied[0].Index && i <= s.unapplied[n-1].Index {
 		return s.unapplied[i-s.unapplied[0].Index], nil
@@ -146,6 +157,11 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	local := !logs[0].AppendedAt.IsZero()
 	if local && !s.group.stable.stood(logs[0].Term) {
 		return fmt.Errorf("store entry %d of term %d: %w", logs[0].Index, logs[0].Term, errTerm)
+	}
+	if !local {
+		if err := s.checkPlaces(logs); err != nil {
+			return err
+		}
 	}
 	commands, bytes, err := s.prepare(logs, local)
 	if err != nil {
@@ -195,6 +211,20 @@ func (s *logStore) prepare(logs []*raft.Log, local bool) (commands, bytes int, e
 		}
 	}
 	return commands, bytes, nil
+}
+
+// checkPlaces refuses a leader's batches that would not come to lie where they lie there: Append would stamp them anew, and the replicas would differ.
+func (s *logStore) checkPlaces(logs []*raft.Log) (err error) {
+	next := s.log.EndOffset()
+	for _, l := range logs {
+		if !isBatch(l) {
+			continue
+		}
+		if next, err = checkPlace(l, next); err != nil {
+			return fmt.Errorf("store entry %d: %w", l.Index, err)
+		}
+	}
+	return nil
 }
 
 // remember keeps the places for raft, which asks for each of them soon.

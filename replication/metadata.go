@@ -108,7 +108,7 @@ func (n *Node) startMetadata(opts MetadataOptions) (*Metadata, error) {
 		logger:  n.logger.With(zap.String("group", "metadata")),
 		pending: map[uint64]chan result{},
 	}
-	m.herald.init(n.opts.NodeID, newEndpoint(n, metadataID))
+	m.herald.init(n.opts.NodeID, newEndpoint(n, metadataID, m))
 	m.lead, m.stopped, m.lost = m.machine.Lead, func() error { return nil }, m.dropLocked
 	m.resign = func(_ log.Term, leader int32) { m.machine.Resign(leader) }
 	if err := m.run(dir, opts); err != nil {
@@ -231,6 +231,27 @@ func (m *Metadata) Close() error {
 	})
 	return m.err
 }
+
+// hydrate takes the bytes from the entry: raft has read them from bolt.
+func (m *Metadata) hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error) {
+	k := log.KindNoop
+	if l.Type != raft.LogNoop {
+		var err error
+		if k, err = kindOf(l); err != nil {
+			return 0, nil, err
+		}
+	}
+	return k, append(b, l.Data...), nil
+}
+
+// check has nothing to compare with: commands are the machine's.
+func (m *Metadata) check(*raft.AppendEntriesRequest) error { return nil }
+
+// hint leaves raft's answer alone: the log is short.
+func (m *Metadata) hint(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) {}
+
+// stalled is not watched for the metadata group.
+func (m *Metadata) stalled() bool { return false }
 
 // metadataStore is the bolt log store, watched: the tokens of local proposals are not stored, and the first entry of a leadership is noticed.
 type metadataStore struct {

@@ -3,6 +3,7 @@ package replication
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,9 +13,10 @@ import (
 
 // Node owns what all Raft groups on this node share: the stable store, the transport, the limits.
 type Node struct {
-	opts   NodeOptions
-	logger *zap.Logger
-	votes  *voteStore
+	opts    NodeOptions
+	logger  *zap.Logger
+	votes   *voteStore
+	network *network
 
 	mu       sync.Mutex
 	groups   map[string]*Group // guarded by mu; nil value: being started
@@ -35,7 +37,27 @@ func OpenNode(opts NodeOptions) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	return &Node{opts: opts, logger: opts.Logger, votes: votes, groups: map[string]*Group{}}, nil
+	n := &Node{opts: opts, logger: opts.Logger, votes: votes, groups: map[string]*Group{}}
+	if n.network, err = openNetwork(n); err != nil {
+		return nil, errors.Join(fmt.Errorf("open node: %w", err), votes.close())
+	}
+	return n, nil
+}
+
+// Addr is where the node listens for others, nil if it does not.
+func (n *Node) Addr() net.Addr { return n.network.address() }
+
+// endpoint is the group's end of the wire, nil when there is no such group here (yet).
+func (n *Node) endpoint(id string) *endpoint {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if id == metadataID && n.metadata != nil {
+		return n.metadata.endpoint
+	}
+	if g := n.groups[id]; g != nil {
+		return g.endpoint
+	}
+	return nil
 }
 
 // Close closes every group that is still open, then the votes. Safe to call twice.
@@ -59,6 +81,7 @@ func (n *Node) Close() error {
 	if metadata != nil {
 		errs = append(errs, metadata.Close())
 	}
+	n.network.close()
 	errs = append(errs, n.votes.close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close node: %w", err)

@@ -1,9 +1,12 @@
 package replication
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"time"
 
@@ -20,6 +23,16 @@ type NodeOptions struct {
 	Dir string
 	// Logger receives what the node and its groups have to say. nil: nothing.
 	Logger *zap.Logger
+	// Listen is the address on which the other nodes reach this one ("host:port", port 0 for any). Empty: nobody can; a cluster of one node needs none.
+	Listen string
+	// Listener is used instead of Listen when it is not nil. The node closes it.
+	Listener net.Listener
+	// Peers gives the address of another node. Called whenever a connection is opened, so that a node may move. nil: there are none.
+	Peers func(id int32) (address string, ok bool)
+	// ServerTLS and ClientTLS encrypt the connections between nodes. For mutual authentication ServerTLS requires and verifies the client's certificate. nil: plain.
+	ServerTLS, ClientTLS *tls.Config
+	// Dial opens a connection. nil: TCP, or TLS with ClientTLS.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Timing applies to groups with more than one voter. Zero values mean the defaults.
 	Timing Timing
 }
@@ -35,6 +48,8 @@ type Timing struct {
 	// Commit is how long a quiet leader waits before it tells its followers the commit index again. Default 1 s. It dominates the cost of
 	// idle groups.
 	Commit time.Duration
+	// Stall is how long a write may hang before a leader with followers gives its leadership up. Default 5 s.
+	Stall time.Duration
 }
 
 // singleTimeout is for the timers of a group with a single voter: nothing ever comes in, so they only cost. It does not wait for them to lead (see tend); it
@@ -58,6 +73,13 @@ func (o *NodeOptions) EnsureDefaults() {
 	}
 	if t.Commit == 0 {
 		t.Commit = time.Second
+	}
+	if t.Stall == 0 {
+		t.Stall = 5 * time.Second
+	}
+	if o.Dial == nil {
+		config := o.ClientTLS
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dialTCP(ctx, address, config) }
 	}
 }
 

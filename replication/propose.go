@@ -19,11 +19,12 @@ type proposal struct {
 // for room there. Proposals gather here instead, and a goroutine that lives only as long as there are any moves them on.
 type proposals struct {
 	queue   []proposal
-	moving  bool // the mover runs
-	held    int  // transfers under way: the mover stays away
-	handed  int  // entries given to raft and not stored yet
-	weight  int  // their bytes
-	drained chan struct{}
+	moving  bool          // the mover runs
+	held    int           // transfers under way: the mover stays away
+	handed  int           // entries given to raft and not stored yet
+	weight  int           // their bytes
+	drained chan struct{} // closed when nothing is handed and held
+	over    chan struct{} // closed when leadership is lost
 }
 
 // maxHanded bounds the bytes that are given to raft at a time, so that one append stays of a size that a disk takes in some milliseconds. A single batch may be larger.
@@ -106,9 +107,14 @@ func (g *Group) take() []proposal {
 // dropLocked forgets what is queued: the leadership it was proposed in is over.
 func (g *Group) dropLocked() {
 	g.queue = nil
-	if g.drained != nil {
-		close(g.drained)
-		g.drained = nil
+	if !g.leading {
+		g.watch.suspended.Store(false)
+	}
+	for _, c := range []*chan struct{}{&g.drained, &g.over} {
+		if *c != nil {
+			close(*c)
+			*c = nil
+		}
 	}
 }
 

@@ -61,13 +61,9 @@ func (s *snapshotStore) listCheckpoint(c log.Checkpoint) ([]*raft.SnapshotMeta, 
 	if last := s.log.LastIndex(); c.Index > last {
 		return nil, fmt.Errorf("checkpoint at entry %d is ahead of the log, which ends at %d", c.Index, last)
 	}
-	data, index, err := configurationAt(s.log, c.Index)
+	configuration, index, err := configurationAt(s.log, c.Index)
 	if err != nil {
 		return nil, err
-	}
-	configuration, err := decodeConfiguration(data)
-	if err != nil {
-		return nil, fmt.Errorf("configuration at entry %d: %w", index, err)
 	}
 	return []*raft.SnapshotMeta{{
 		Version: raft.SnapshotVersionMax, ID: "checkpoint", Index: uint64(c.Index), Term: uint64(c.Term),
@@ -155,24 +151,17 @@ func (s *snapshotStore) restored() {
 	s.pending = nil
 }
 
-// configurationAt finds the configuration in force at entry i.
-func configurationAt(l storage, i log.Index) (data []byte, index log.Index, err error) {
-	floor := l.Floor()
-	for ; i > floor.Index; i-- {
-		m, err := l.Meta(i)
-		if err != nil {
-			return nil, 0, fmt.Errorf("look for the configuration at entry %d: %w", i, err)
-		}
-		if m.Kind != log.KindConfiguration {
-			continue
-		}
-		data, err := l.Data(nil, m)
-		if err != nil {
-			return nil, 0, fmt.Errorf("read the configuration at entry %d: %w", i, err)
-		}
-		return data, i, nil
+// configurationAt is the configuration in force at entry i.
+func configurationAt(l storage, i log.Index) (raft.Configuration, log.Index, error) {
+	data, index, err := l.Configuration(i)
+	if err != nil {
+		return raft.Configuration{}, 0, fmt.Errorf("find the configuration at entry %d: %w", i, err)
 	}
-	return floor.Configuration, floor.ConfigurationIndex, nil
+	c, err := decodeConfiguration(data)
+	if err != nil {
+		return raft.Configuration{}, 0, fmt.Errorf("configuration at entry %d: %w", index, err)
+	}
+	return c, index, nil
 }
 
 // decodeConfiguration is raft's, which panics at bytes that it does not understand.

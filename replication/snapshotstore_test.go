@@ -75,7 +75,7 @@ func TestSnapshotShorterThanTheTail(t *testing.T) {
 	}
 	var tail []*raft.Log
 	for i := uint64(2); i <= 20; i++ {
-		tail = append(tail, &raft.Log{Index: i, Term: 2, Data: batch(100)})
+		tail = append(tail, &raft.Log{Index: i, Term: 2, Data: stamped(100, log.Offset(i-2), 2)})
 	}
 	if r := send(g, 2, 1, 1, 1, tail...); !r.Success {
 		t.Fatalf("refused: %+v", r)
@@ -88,7 +88,7 @@ func TestSnapshotShorterThanTheTail(t *testing.T) {
 		t.Fatalf("restored %q, last index %d, floor %+v", m.restored, s.LastIndex(), s.Floor())
 	}
 	for i := 0; ; i++ {
-		r := send(g, 4, 10, 3, 12, &raft.Log{Index: 11, Term: 4, Type: raft.LogNoop}, &raft.Log{Index: 12, Term: 4, Data: batch(100)})
+		r := send(g, 4, 10, 3, 12, &raft.Log{Index: 11, Term: 4, Type: raft.LogNoop}, &raft.Log{Index: 12, Term: 4, Data: stamped(100, f.Offset, 4)})
 		if r.Success {
 			break
 		}

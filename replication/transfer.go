@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -28,36 +29,72 @@ func (g *Group) transfer(ctx context.Context, to int32) error {
 	if !voter {
 		return ErrNotVoter
 	}
-	stored, err := g.hold()
+	stored, over, err := g.hold()
 	if err != nil {
 		return err
 	}
 	defer g.release()
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
 	select {
 	case <-stored:
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: %w", ErrTransfer, ctx.Err())
 	}
-	return g.handOver(ctx, r, to)
+	if err := g.awaitMatch(ctx, r, over, to); err != nil {
+		return err
+	}
+	if err := g.endpoint.tellToStand(ctx, to); err != nil {
+		return fmt.Errorf("%w: %w", ErrTransfer, err)
+	}
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrTransfer, ctx.Err())
+	}
 }
 
-// hold keeps proposals back. The channel is closed when everything that raft was given before is stored (or the leadership is lost).
-func (g *Group) hold() (stored <-chan struct{}, err error) {
+// transferTimeout is for how long proposals are held back at most.
+const transferTimeout = 2 * time.Second
+
+// awaitMatch waits until the other node has the whole log.
+func (g *Group) awaitMatch(ctx context.Context, r *raft.Raft, over <-chan struct{}, to int32) error {
+	for {
+		match, changed := g.endpoint.matches.get(to)
+		if uint64(match) >= r.LastIndex() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-over:
+			return ErrNotLeader
+		case <-ctx.Done():
+			return fmt.Errorf("%w: node %d has entries up to %d of %d: %w", ErrTransfer, to, match, r.LastIndex(), ctx.Err())
+		}
+	}
+}
+
+// hold keeps proposals back. stored is closed when everything that raft was given before is stored, over when leadership is lost.
+func (g *Group) hold() (stored, over <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 	if !g.readyLocked() {
-		return nil, ErrNotLeader
+		return nil, nil, ErrNotLeader
 	}
 	g.held++
 	if g.drained == nil {
 		g.drained = make(chan struct{})
 	}
-	stored = g.drained
+	if g.over == nil {
+		g.over = make(chan struct{})
+	}
+	stored, over = g.drained, g.over
 	g.drainedLocked()
-	return stored, nil
+	return stored, over, nil
 }
 
 // release lets proposals through again.
@@ -74,9 +111,4 @@ func (g *Group) drainedLocked() {
 		close(g.drained)
 		g.drained = nil
 	}
-}
-
-// handOver makes to stand once it has everything, and waits until this node no longer leads.
-func (g *Group) handOver(context.Context, *raft.Raft, int32) error {
-	return fmt.Errorf("%w: %w", ErrTransfer, ErrUnreachable)
 }

@@ -1,39 +1,60 @@
 package replication
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/barnabas-log/barnabas/log"
 	"github.com/hashicorp/raft"
 )
 
-// endpoint is one group's raft.Transport: its end of the node's transport. Addresses are node ids.
+// endpoint is one group's raft.Transport: its end of the node's wire. Addresses are node ids.
 type endpoint struct {
 	node  *Node
 	group string
+	owner endpointOwner
 
 	incoming  chan raft.RPC // read by raft's main goroutine
 	heartbeat atomic.Pointer[func(raft.RPC)]
+	matches   matches
 
 	done chan struct{} // closed by close: nothing waits any longer
 	once sync.Once
 }
 
-// incomingCapacity lets a request or two wait without a goroutine each.
+// endpointOwner is what the transport asks of a group.
+type endpointOwner interface {
+	// role is raft's state.
+	role() raft.RaftState
+	// hydrate appends an entry's bytes to b, as they are stored.
+	hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error)
+	// check looks at entries from a leader before raft sees them.
+	check(a *raft.AppendEntriesRequest) error
+	// hint lowers what a refusal says of this log's end, so that the leader steps back by terms.
+	hint(a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse)
+	// stalled says that a write has been under way for so long that this node should not lead.
+	stalled() bool
+}
+
+// incomingCapacity lets some requests wait in line.
 const incomingCapacity = 4
 
-func newEndpoint(n *Node, group string) *endpoint {
-	return &endpoint{node: n, group: group, incoming: make(chan raft.RPC, incomingCapacity), done: make(chan struct{})}
+// appendTimeout is how long a follower may take to store one request.
+const appendTimeout = 30 * time.Second
+
+func newEndpoint(n *Node, group string, owner endpointOwner) *endpoint {
+	return &endpoint{node: n, group: group, owner: owner, incoming: make(chan raft.RPC, incomingCapacity), done: make(chan struct{})}
 }
 
 // stand makes raft stand for election at once, as if a leader had handed over. It reports whether raft will come to it.
 func (e *endpoint) stand() bool {
-	rpc := raft.RPC{
-		Command:  &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}},
-		RespChan: make(chan raft.RPCResponse, 1),
-	}
+	rpc := raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: headerOf(e.node.opts.NodeID)}, RespChan: make(chan raft.RPCResponse, 1)}
 	select {
 	case e.incoming <- rpc:
 		return true
@@ -42,8 +63,38 @@ func (e *endpoint) stand() bool {
 	}
 }
 
+func (e *endpoint) following() bool { return e.owner.role() == raft.Follower }
+
 // close ends every call under way and to come.
 func (e *endpoint) close() { e.once.Do(func() { close(e.done) }) }
+
+// deliver gives a peer's request to raft and waits for the answer.
+func (e *endpoint) deliver(command any, r io.Reader) (any, error) {
+	a, isAppend := command.(*raft.AppendEntriesRequest)
+	if isAppend {
+		if err := e.owner.check(a); err != nil {
+			return nil, err
+		}
+	}
+	answer := make(chan raft.RPCResponse, 1)
+	select {
+	case e.incoming <- raft.RPC{Command: command, Reader: r, RespChan: answer}:
+	case <-e.done:
+		return nil, ErrClosed
+	}
+	select {
+	case got := <-answer:
+		if got.Error != nil {
+			return nil, got.Error
+		}
+		if resp, ok := got.Response.(*raft.AppendEntriesResponse); ok && isAppend && !resp.Success && resp.Term == a.Term {
+			e.owner.hint(a, resp)
+		}
+		return got.Response, nil
+	case <-e.done:
+		return nil, ErrClosed
+	}
+}
 
 // Consumer is where raft takes requests from.
 func (e *endpoint) Consumer() <-chan raft.RPC { return e.incoming }
@@ -62,36 +113,197 @@ func (e *endpoint) SetHeartbeatHandler(f func(raft.RPC)) { e.heartbeat.Store(&f)
 
 // AppendEntriesPipeline is not offered. Raft's pipeline sends once for each trigger and no more than MaxAppendEntries, so that what gathers while it is held up waits for
 // the commit timeout; the plain way goes on until nothing is left. While one request is under way the next entries gather, and a request
-// carries all of them.
+// carries all of them. (It also ignores errors of its futures: trap 10.)
 func (e *endpoint) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
-// AppendEntries sends entries or a heartbeat.
-func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, _ *raft.AppendEntriesRequest, _ *raft.AppendEntriesResponse) error {
-	return e.unreachable(id)
+// AppendEntries sends a heartbeat, or as many entries as fit: a.Entries is cut to what was sent, and raft goes on behind it.
+func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if e.owner.stalled() {
+		return fmt.Errorf("group %s: a write has hung for too long", e.group)
+	}
+	p := e.node.network.peer(nodeOf(id))
+	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
+		return p.beats.call(e.done, e.group, a, resp)
+	}
+	buffer := buffers.Get().(*[]byte)
+	entries, count, err := e.entries((*buffer)[:0], a)
+	*buffer = entries
+	defer recycle(buffer)
+	if err != nil {
+		return err
+	}
+	a.Entries = a.Entries[:count]
+	ctx, cancel := context.WithTimeout(e.node.network.ctx, appendTimeout)
+	defer cancel()
+	body, err := p.lines[laneData].call(ctx, e.done, kindAppend, e.group, func(b []byte) []byte {
+		return append(encodeAppend(b, a, count), entries...)
+	})
+	if err != nil {
+		return err
+	}
+	r := reader{b: body}
+	r.taken(resp)
+	if err := r.done(); err != nil {
+		return err
+	}
+	if resp.Success {
+		e.matches.set(nodeOf(id), log.Index(a.PrevLogEntry)+log.Index(count))
+	}
+	return nil
+}
+
+// entries encodes what fits into one request, reading the bytes from the log now.
+func (e *endpoint) entries(b []byte, a *raft.AppendEntriesRequest) (_ []byte, count int, err error) {
+	for _, l := range a.Entries {
+		if len(b) >= maxAppend {
+			break
+		}
+		at := len(b)
+		k, grown, err := e.owner.hydrate(beginEntry(b, l.Term, 0), l)
+		if err != nil {
+			if count > 0 {
+				return b[:at], count, nil
+			}
+			return b[:at], 0, fmt.Errorf("read entry %d: %w", l.Index, err)
+		}
+		b = grown
+		b[at+8] = byte(k)
+		endEntry(b, at)
+		count++
+	}
+	return b, count, nil
 }
 
 // RequestVote asks for a vote.
-func (e *endpoint) RequestVote(id raft.ServerID, _ raft.ServerAddress, _ *raft.RequestVoteRequest, _ *raft.RequestVoteResponse) error {
-	return e.unreachable(id)
+func (e *endpoint) RequestVote(id raft.ServerID, _ raft.ServerAddress, v *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	got, err := e.ballot(id, kindVote, func(b []byte) []byte { return encodeVote(b, v) })
+	resp.Term, resp.Granted = got.term, got.granted
+	return err
 }
 
 // RequestPreVote asks whether a vote would be given.
-func (e *endpoint) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, _ *raft.RequestPreVoteRequest, _ *raft.RequestPreVoteResponse) error {
-	return e.unreachable(id)
+func (e *endpoint) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, v *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	got, err := e.ballot(id, kindPreVote, func(b []byte) []byte { return encodePreVote(b, v) })
+	resp.Term, resp.Granted = got.term, got.granted
+	return err
 }
 
-// InstallSnapshot sends a snapshot.
-func (e *endpoint) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, _ *raft.InstallSnapshotRequest, _ *raft.InstallSnapshotResponse, _ io.Reader) error {
-	return e.unreachable(id)
+// ballot asks until the election is over: a group that is being created may not have reached the peer yet.
+func (e *endpoint) ballot(id raft.ServerID, k kind, encode func([]byte) []byte) (ballot, error) {
+	ctx, cancel := context.WithTimeout(e.node.network.ctx, e.node.opts.Timing.Election)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		body, err := e.node.network.peer(nodeOf(id)).lines[laneControl].call(ctx, e.done, k, e.group, encode)
+		if err == nil {
+			return decodeBallot(body)
+		}
+		if !errors.Is(err, ErrUnknownGroup) && !errors.Is(err, ErrUnreachable) {
+			return ballot{}, err
+		}
+		select {
+		case <-again.C:
+		case <-e.done:
+			return ballot{}, ErrClosed
+		case <-ctx.Done():
+			return ballot{}, err
+		}
+	}
 }
+
+// InstallSnapshot sends a snapshot over a connection of its own.
+func (e *endpoint) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, s *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	p := e.node.network.peer(nodeOf(id))
+	conn, err := p.dial(laneSnapshot)
+	if err != nil {
+		return fmt.Errorf("node %s: %w: %w", id, ErrUnreachable, err)
+	}
+	defer e.node.network.drop(conn)
+	finished := make(chan struct{})
+	defer close(finished)
+	e.node.network.spawn(func() {
+		select {
+		case <-e.done:
+			_ = conn.Close()
+		case <-finished:
+		}
+	})
+	_ = conn.SetDeadline(time.Now().Add(snapshotTimeout))
+	frame := endFrame(encodeSnapshot(beginRequest(nil, kindSnapshot, 1, e.group), s))
+	if _, err := conn.Write(frame); err != nil {
+		return fmt.Errorf("node %s: %w: %w", id, ErrUnreachable, err)
+	}
+	if _, err := io.CopyN(conn, data, s.Size); err != nil {
+		return fmt.Errorf("node %s: send snapshot: %w", id, err)
+	}
+	answer, err := readFrame(bufio.NewReader(conn))
+	if err != nil {
+		return fmt.Errorf("node %s: %w: %w", id, ErrUnreachable, err)
+	}
+	m, err := decodeFrame(answer, true)
+	if err != nil {
+		return err
+	}
+	body, err := m.outcome(nodeOf(id))
+	if err != nil {
+		return err
+	}
+	got, err := decodeBallot(body)
+	resp.Term, resp.Success = got.term, got.granted
+	return err
+}
+
+// snapshotTimeout is how long a snapshot may take, which holds no records.
+const snapshotTimeout = 2 * time.Minute
 
 // TimeoutNow tells a peer to stand.
 func (e *endpoint) TimeoutNow(id raft.ServerID, _ raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
-	return e.unreachable(id)
+	return e.tellToStand(e.node.network.ctx, nodeOf(id))
 }
 
-func (e *endpoint) unreachable(id raft.ServerID) error {
-	return fmt.Errorf("node %s: %w", id, ErrUnreachable)
+func (e *endpoint) tellToStand(ctx context.Context, node int32) error {
+	ctx, cancel := context.WithTimeout(ctx, e.node.opts.Timing.Election)
+	defer cancel()
+	_, err := e.node.network.peer(node).lines[laneControl].call(ctx, e.done, kindStand, e.group, func(b []byte) []byte { return b })
+	return err
+}
+
+// matches remembers up to where each follower has confirmed this node's log.
+type matches struct {
+	mu      sync.Mutex
+	index   map[int32]log.Index // guarded by mu
+	changed chan struct{}       // guarded by mu; closed and replaced at a change, nil when nobody waits
+}
+
+func (m *matches) set(node int32, i log.Index) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.index == nil {
+		m.index = map[int32]log.Index{}
+	}
+	m.index[node] = i
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
+}
+
+// get is a follower's match, and a channel that is closed when any changes.
+func (m *matches) get(node int32) (log.Index, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	return m.index[node], m.changed
+}
+
+// clear forgets what an earlier leadership learned.
+func (m *matches) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.index = nil
 }

@@ -1,0 +1,298 @@
+package replication
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// How long things may take. A call's own deadline is the caller's.
+const (
+	dialTimeout  = 2 * time.Second
+	writeTimeout = 10 * time.Second
+	// After a failed attempt calls fail at once for a while, twice as long each time.
+	minBackoff = 20 * time.Millisecond
+	maxBackoff = 500 * time.Millisecond
+)
+
+// peer is the way to another node: one connection for each lane, opened when needed.
+type peer struct {
+	network *network
+	id      int32
+	logger  *zap.Logger
+	lines   [laneSnapshot]*line
+	beats   beats
+
+	mu   sync.Mutex
+	gone bool // guarded by mu: the last attempt to connect failed, and was reported
+}
+
+// line is one multiplexed connection: requests go out in any order, answers come back in any order.
+type line struct {
+	peer *peer
+	lane lane
+
+	mu      sync.Mutex // guards following
+	conn    *wireConn  // nil: not connected
+	dialing chan struct{}
+	backoff time.Duration
+	retryAt time.Time
+}
+
+// wireConn is a connection with the calls that wait on it.
+type wireConn struct {
+	net.Conn
+	network *network
+	writeMu sync.Mutex // held while a frame is written
+
+	mu      sync.Mutex // guards following
+	next    uint64
+	waiting map[uint64]chan message
+	err     error // why the connection is closed
+}
+
+func newPeer(n *network, id int32) *peer {
+	p := &peer{network: n, id: id, logger: n.node.logger.With(zap.Int32("peer", id))}
+	for l := range p.lines {
+		p.lines[l] = &line{peer: p, lane: lane(l)}
+	}
+	p.beats.peer = p
+	return p
+}
+
+// call sends a request, which encode appends to a buffer after its header, and waits for the answer's body. done and ctx end the wait.
+func (l *line) call(ctx context.Context, done <-chan struct{}, k kind, group string, encode func([]byte) []byte) ([]byte, error) {
+	c, err := l.connected(ctx, done)
+	if err != nil {
+		return nil, err
+	}
+	id, answer, err := c.expect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.forget(id)
+	buffer := buffers.Get().(*[]byte)
+	frame := endFrame(encode(beginRequest((*buffer)[:0], k, id, group)))
+	err = c.write(frame)
+	*buffer = frame
+	recycle(buffer)
+	if err != nil {
+		c.close(err)
+		return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, err)
+	}
+	select {
+	case m, ok := <-answer:
+		if !ok {
+			return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, c.cause())
+		}
+		return m.outcome(l.peer.id)
+	case <-done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, ctx.Err())
+	}
+}
+
+// outcome is an answer's body or the error that it stands for.
+func (m message) outcome(node int32) ([]byte, error) {
+	switch m.status {
+	case statusOK:
+		return m.body, nil
+	case statusUnknown:
+		return nil, fmt.Errorf("node %d: %w", node, ErrUnknownGroup)
+	case statusBusy:
+		return nil, fmt.Errorf("node %d: busy", node)
+	}
+	return nil, fmt.Errorf("node %d: %s", node, m.body)
+}
+
+// connected is the line's connection. One caller dials, the others wait for it.
+func (l *line) connected(ctx context.Context, done <-chan struct{}) (*wireConn, error) {
+	for {
+		l.mu.Lock()
+		if l.conn != nil && l.conn.cause() == nil {
+			c := l.conn
+			l.mu.Unlock()
+			return c, nil
+		}
+		l.conn = nil
+		if wait := l.dialing; wait != nil {
+			l.mu.Unlock()
+			select {
+			case <-wait:
+				continue
+			case <-done:
+				return nil, ErrClosed
+			case <-ctx.Done():
+				return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, ctx.Err())
+			}
+		}
+		if time.Now().Before(l.retryAt) {
+			l.mu.Unlock()
+			return nil, fmt.Errorf("node %d: %w", l.peer.id, ErrUnreachable)
+		}
+		dialing := make(chan struct{})
+		l.dialing = dialing
+		l.mu.Unlock()
+		c, err := l.dial()
+		l.mu.Lock()
+		l.dialing = nil
+		if err != nil {
+			l.backoff = min(max(2*l.backoff, minBackoff), maxBackoff)
+			l.retryAt = time.Now().Add(l.backoff)
+		} else {
+			l.conn, l.backoff = c, 0
+		}
+		l.mu.Unlock()
+		close(dialing)
+		if err != nil {
+			return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, err)
+		}
+		return c, nil
+	}
+}
+
+func (l *line) dial() (*wireConn, error) {
+	conn, err := l.peer.dial(l.lane)
+	if err != nil {
+		return nil, err
+	}
+	c := &wireConn{Conn: conn, network: l.peer.network, waiting: map[uint64]chan message{}}
+	if !l.peer.network.spawn(func() { c.read() }) {
+		l.peer.network.drop(conn)
+		return nil, ErrClosed
+	}
+	return c, nil
+}
+
+// dial connects and greets. It says once when the peer goes, and once when it is back.
+func (p *peer) dial(l lane) (net.Conn, error) {
+	conn, err := p.network.dial(p.id)
+	if err == nil {
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		_, err = conn.Write(hello{l, p.network.node.opts.NodeID, p.id}.encode())
+		if err != nil {
+			p.network.drop(conn)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if gone := err != nil; gone != p.gone && !errors.Is(err, ErrClosed) {
+		if p.gone = gone; gone {
+			p.logger.Warn("peer unreachable", zap.Error(err))
+		} else {
+			p.logger.Info("peer reachable")
+		}
+	}
+	return conn, err
+}
+
+// expect reserves an id for a request. The channel is closed when the connection breaks.
+func (c *wireConn) expect() (uint64, <-chan message, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnreachable, c.err)
+	}
+	c.next++
+	answer := make(chan message, 1)
+	c.waiting[c.next] = answer
+	return c.next, answer, nil
+}
+
+func (c *wireConn) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+func (c *wireConn) write(frame []byte) error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := c.Write(frame)
+	return err
+}
+
+// read hands answers to those who wait, until the connection breaks.
+func (c *wireConn) read() {
+	r := bufio.NewReaderSize(c, 16<<10)
+	for {
+		frame, err := readFrame(r)
+		if err == nil {
+			var m message
+			if m, err = decodeFrame(frame, true); err == nil {
+				c.mu.Lock()
+				if answer := c.waiting[m.id]; answer != nil {
+					answer <- m
+					delete(c.waiting, m.id)
+				}
+				c.mu.Unlock()
+				continue
+			}
+		}
+		c.close(err)
+		return
+	}
+}
+
+// close breaks the connection: everybody who waits gets to know.
+func (c *wireConn) close(cause error) {
+	c.network.drop(c.Conn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	if c.err = cause; cause == nil {
+		c.err = io.EOF
+	}
+	for id, answer := range c.waiting {
+		close(answer)
+		delete(c.waiting, id)
+	}
+}
+
+func (c *wireConn) cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// close breaks all connections to the peer.
+func (p *peer) close() {
+	for _, l := range p.lines {
+		l.mu.Lock()
+		if l.conn != nil {
+			l.conn.close(ErrClosed)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// buffers are frames under construction. Large ones are not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func recycle(b *[]byte) {
+	if cap(*b) <= 2*maxAppend {
+		buffers.Put(b)
+	}
+}
+
+// dialTCP is how a node reaches another unless the options say otherwise.
+func dialTCP(ctx context.Context, address string, config *tls.Config) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	if config == nil {
+		return d.DialContext(ctx, "tcp", address)
+	}
+	t := tls.Dialer{NetDialer: &d, Config: config}
+	return t.DialContext(ctx, "tcp", address)
+}
