@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,4 +98,12 @@ func OnlyPartitions(list string, topics kadm.TopicDetails, ranges Ranges) error 
 		}
 	}
 	return nil
+}
+
+// TopicID prints a topic's id as Kafka's tools do, "" for a topic without one.
+func TopicID(id kadm.TopicID) string {
+	if id == (kadm.TopicID{}) {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }

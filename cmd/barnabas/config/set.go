@@ -135,19 +135,40 @@ func (t target) suggest(ctx context.Context, session *cli.Session, changes []kad
 	if !errors.Is(refused, kerr.InvalidConfig) && !errors.Is(refused, kerr.InvalidRequest) {
 		return refused
 	}
+	var asked []string
+	for _, c := range changes {
+		asked = append(asked, c.Name)
+	}
 	list, err := t.list(ctx, session, true)
 	if err != nil {
 		return refused
 	}
+	return withSuggestion(asked, list, refused)
+}
+
+// SuggestForTopic adds a hint to refused if one of the names is no topic configuration. What is one is read from a topic that exists.
+func SuggestForTopic(ctx context.Context, session *cli.Session, asked []string, refused error) error {
+	topics, err := session.Admin.ListTopicsWithInternal(ctx)
+	if err != nil || len(topics) == 0 {
+		return refused
+	}
+	list, err := OfTopic(ctx, session, topics.Names()[0], true)
+	if err != nil {
+		return refused
+	}
+	return withSuggestion(asked, list, refused)
+}
+
+func withSuggestion(asked []string, list []Entry, refused error) error {
 	var names []string
 	exists := map[string]bool{}
 	for _, e := range list {
 		names = append(names, e.Name)
 		exists[e.Name] = true
 	}
-	for _, c := range changes {
-		if !exists[c.Name] {
-			return cli.WithHint(refused, "%s", cli.DidYouMean(c.Name, names, fmt.Sprintf("%s is not a configuration of %s: config describe --all shows what is", c.Name, t)))
+	for _, name := range asked {
+		if !exists[name] {
+			return cli.WithHint(refused, "%s", cli.DidYouMean(name, names, name+" is not a configuration here: barnabas config describe ... --all shows what is"))
 		}
 	}
 	return refused

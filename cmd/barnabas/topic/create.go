@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/barnabas-log/barnabas/cmd/barnabas/cli"
+	"github.com/barnabas-log/barnabas/cmd/barnabas/config"
 )
 
 type createFlags struct {
@@ -84,7 +87,11 @@ func create(ctx context.Context, app *cli.App, f createFlags, topics []string) e
 	}
 	var failures []error
 	for _, topic := range topics {
-		if err := reportCreated(app, f, responses[topic]); err != nil {
+		err := reportCreated(app, f, responses[topic])
+		if errors.Is(err, kerr.InvalidConfig) {
+			err = config.SuggestForTopic(ctx, session, slices.Collect(maps.Keys(configs)), err)
+		}
+		if err != nil {
 			failures = append(failures, err)
 		}
 	}
@@ -101,11 +108,8 @@ func reportCreated(app *cli.App, f createFlags, r kadm.CreateTopicResponse) erro
 		return err
 	}
 	if app.JSON() {
-		out := created{Topic: r.Topic, Partitions: r.NumPartitions, ReplicationFactor: r.ReplicationFactor, Created: !exists && !f.validate}
-		if r.ID != (kadm.TopicID{}) {
-			out.ID = r.ID.String()
-		}
-		return app.Object(out)
+		return app.Object(created{Topic: r.Topic, ID: cli.TopicID(r.ID), Partitions: r.NumPartitions, ReplicationFactor: r.ReplicationFactor,
+			Created: !exists && !f.validate})
 	}
 	switch {
 	case exists:

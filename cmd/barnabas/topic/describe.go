@@ -84,10 +84,7 @@ func describe(ctx context.Context, app *cli.App, names []string) error {
 
 // gather asks for everything about one topic. A partition without a leader, or a broker that does not tell sizes, leaves gaps, not errors.
 func gather(ctx context.Context, app *cli.App, session *cli.Session, t kadm.TopicDetail) (described, error) {
-	d := described{Topic: t.Topic, Internal: t.IsInternal, ReplicationFactor: t.Partitions.NumReplicas()}
-	if t.ID != (kadm.TopicID{}) {
-		d.ID = t.ID.String()
-	}
+	d := described{Topic: t.Topic, ID: cli.TopicID(t.ID), Internal: t.IsInternal, ReplicationFactor: t.Partitions.NumReplicas()}
 	starts, err := session.Admin.ListStartOffsets(ctx, t.Topic)
 	if err != nil {
 		return d, fmt.Errorf("list start offsets of %q: %w", t.Topic, err)

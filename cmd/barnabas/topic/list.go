@@ -6,7 +6,6 @@ import (
 	"path"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/barnabas-log/barnabas/cmd/barnabas/cli"
 )
@@ -57,10 +56,7 @@ func list(ctx context.Context, app *cli.App, internal bool, patterns []string) e
 		if (t.IsInternal && !internal) || !matches(t.Topic, patterns) {
 			continue
 		}
-		line := listed{Topic: t.Topic, Partitions: len(t.Partitions), ReplicationFactor: t.Partitions.NumReplicas(), Internal: t.IsInternal}
-		if t.ID != (kadm.TopicID{}) {
-			line.ID = t.ID.String()
-		}
+		line := listed{Topic: t.Topic, ID: cli.TopicID(t.ID), Partitions: len(t.Partitions), ReplicationFactor: t.Partitions.NumReplicas(), Internal: t.IsInternal}
 		table.Row(line.Topic, line.Partitions, line.ReplicationFactor)
 		if app.JSON() {
 			if err := app.Object(line); err != nil {

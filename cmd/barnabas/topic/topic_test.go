@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/barnabas-log/barnabas/cmd/barnabas/cli/clitest"
 )
@@ -38,7 +39,7 @@ func TestListAsJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.Out), &line); err != nil {
 			t.Fatalf("%s: %v in %q", flag, err, r.Out)
 		}
-		if line.Topic != "orders" || line.Partitions != 3 || line.ReplicationFactor != 1 || line.ID == "" {
+		if line.Topic != "orders" || line.Partitions != 3 || line.ReplicationFactor != 1 || len(line.ID) != 22 {
 			t.Fatalf("%s: %+v", flag, line)
 		}
 	}
@@ -51,6 +52,13 @@ func TestCreateExistingTopic(t *testing.T) {
 		Says(t, `error: create topic "orders": TOPIC_ALREADY_EXISTS`, "hint: --if-not-exists")
 	b.Run("topic", "create", "orders", "--if-not-exists").Want(t, 0).Says(t, "exists already")
 	b.Run("topic", "create", "orders", "new", "--if-not-exists").Want(t, 0).Says(t, `created topic "new"`)
+}
+
+func TestCreateWithUnknownConfigSuggestsNearNames(t *testing.T) {
+	b := clitest.New(t, Command)
+	b.Create("other", 1)
+	b.Cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidConfig})
+	b.Run("topic", "create", "orders", "-c", "retention.m=1").Want(t, 1).Says(t, `create topic "orders": INVALID_CONFIG`, `did you mean "retention.ms"`)
 }
 
 func TestCreateValidateOnlyCreatesNothing(t *testing.T) {
