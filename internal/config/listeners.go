@@ -211,6 +211,9 @@ func (s *Server) interBroker(v *values) {
 		v.problem("inter.broker.listener.name", "names %s, which is not among the client listeners", name)
 	}
 	s.InterBrokerListener = name
+	if protocol := v.get("security.inter.broker.protocol"); protocol != "PLAINTEXT" {
+		v.problem("security.inter.broker.protocol", "is %s, which this version does not serve yet", protocol)
+	}
 }
 
 // quorum reads who votes. Without any word on it, this node is alone.

@@ -178,6 +178,7 @@ func TestProblemsAreAllReported(t *testing.T) {
 		{"directories", []string{"log.dirs=a,b"}, []string{"names 2 directories"}},
 		{"budget", []string{"queued.max.request.bytes=10"}, []string{"less than one request may have"}},
 		{"sessions", []string{"group.min.session.timeout.ms=9", "group.max.session.timeout.ms=8"}, []string{"larger than group.max.session.timeout.ms"}},
+		{"protocol between brokers", []string{"security.inter.broker.protocol=SSL"}, []string{"is SSL, which this version does not serve yet"}},
 		{"authorizer", []string{"authorizer.class.name=x"}, []string{"access control is not served"}},
 	}
 	for _, test := range tests {
@@ -195,6 +196,16 @@ func TestProblemsAreAllReported(t *testing.T) {
 				t.Errorf("%d problems, want %d:\n%v", lines, len(test.want), err)
 			}
 		})
+	}
+}
+
+func TestProblemsInTheEnvironmentNameTheVariable(t *testing.T) {
+	_, _, err := Load(Input{Environment: []string{"KAFKA_NUM_PARTITION=3", "KAFKA_NODE_ID=x", "KAFKA_AUTHORIZER_CLASS_NAME=y", "NUM_PARTITIONS=x", "nonsense"}})
+	want := "KAFKA_AUTHORIZER_CLASS_NAME (environment): access control is not served by this version; remove it to run without\n" +
+		"KAFKA_NODE_ID (environment): Invalid value x for configuration node.id: Not a number of type INT\n" +
+		"KAFKA_NUM_PARTITION (environment): unknown configuration num.partition; did you mean num.partitions?"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -131,6 +132,25 @@ func TestPlacementSpreadsSmallTopicsOverTheCluster(t *testing.T) {
 		if leaders[id+1] != 10 || replicas[id+1] < 19 || replicas[id+1] > 21 {
 			t.Errorf("broker %d leads %d and holds %d", id+1, leaders[id+1], replicas[id+1])
 		}
+	}
+}
+
+func TestPlacementSpreadsTheTopicsOfOneRequest(t *testing.T) {
+	_, c := newCluster(t, 3, Options{})
+	var topics []NewTopic
+	for i := range 30 {
+		topics = append(topics, plain(fmt.Sprint("t", i), 1, 1))
+	}
+	made, errs := c.CreateTopics(context.Background(), topics, false)
+	leaders := map[int32]int{}
+	for i := range topics {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		leaders[made[i].Partitions[0].Replicas[0]]++
+	}
+	if leaders[1] != 10 || leaders[2] != 10 || leaders[3] != 10 {
+		t.Errorf("leaders: %v", leaders)
 	}
 }
 

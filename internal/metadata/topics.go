@@ -9,7 +9,8 @@ import (
 // CreateTopics creates topics and returns, for each, either the topic or the error. With validateOnly nothing is created and the topics returned are what would be.
 // The broker waits for leaders; this method returns as soon as the topics are committed.
 func (c *Controller) CreateTopics(ctx context.Context, topics []NewTopic, validateOnly bool) ([]*Topic, []error) {
-	image := c.Image()
+	image := c.Image().draft(0) // grows as the request is worked through: later topics are placed with regard to earlier ones
+	image.cloneTopics()
 	made, errs := make([]*Topic, len(topics)), make([]error, len(topics))
 	names := map[string]int{}
 	for _, t := range topics {
@@ -25,6 +26,7 @@ func (c *Controller) CreateTopics(ctx context.Context, topics []NewTopic, valida
 		}
 		made[i], errs[i] = c.design(image, t, &total)
 		if errs[i] == nil {
+			image.putTopic(made[i])
 			command.Topics = append(command.Topics, made[i])
 			positions = append(positions, i)
 		}
