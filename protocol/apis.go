@@ -67,7 +67,25 @@ var apis = []api{
 	{key: 44, min: 0, max: 1, handle: (*Server).incrementalAlterConfigs},
 	{key: 46, min: 0, max: 0, handle: (*Server).listPartitionReassignments},
 	{key: 47, min: 0, max: 0, handle: (*Server).offsetDelete},
+	{key: 60, min: 0, max: 2, handle: (*Server).describeCluster},
 	{key: 61, min: 0, max: 0, handle: (*Server).describeProducers},
+	{key: 75, min: 0, max: 0, handle: (*Server).describeTopicPartitions},
+}
+
+// Served is one API as ApiVersions lists it.
+type Served struct {
+	Key      int16
+	Name     string // Kafka's
+	Min, Max int16
+}
+
+// APIs is what this server serves, by key: for the documentation and the tests that hold it to its word.
+func APIs() []Served {
+	served := make([]Served, len(apis))
+	for i, a := range apis {
+		served[i] = Served{Key: a.key, Name: kmsg.NameForKey(a.key), Min: a.min, Max: a.max}
+	}
+	return served
 }
 
 // byKey indexes apis. It is built once, before any connection.

@@ -3,7 +3,6 @@ package protocol
 import (
 	"context"
 
-	"github.com/barnabas-log/barnabas/internal/metadata"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -31,7 +30,7 @@ func (s *Server) describeCluster(_ context.Context, c *call) (kmsg.Response, err
 		return resp, nil
 	}
 	resp.EndpointType = brokerEndpoints
-	for _, b := range sortedBrokers(image) {
+	for _, b := range sortedBy(image.Brokers) {
 		if b.Fenced && !req.IncludeFencedBrokers {
 			continue
 		}
@@ -44,9 +43,4 @@ func (s *Server) describeCluster(_ context.Context, c *call) (kmsg.Response, err
 		resp.Brokers = append(resp.Brokers, out)
 	}
 	return resp, nil
-}
-
-// sortedBrokers are the registered brokers by id.
-func sortedBrokers(image *metadata.Image) []*metadata.Broker {
-	return sortedBy(image.Brokers)
 }
