@@ -167,7 +167,7 @@ func (s *shard) Tick(now time.Time, out *coordinator.Effects) {
 		}
 		s.fire(t)
 	}
-	for i := 0; i < choresAtOnce && len(s.chores) > 0; i++ {
+	for i := 0; i < choresAtOnce && len(s.chores) > 0 && len(out.Records) < offsetsAtOnce; i++ {
 		c := s.chores[0]
 		s.chores = s.chores[1:]
 		s.do(c)

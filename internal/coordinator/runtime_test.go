@@ -265,6 +265,7 @@ func TestTheNextLifeKnowsWhatWasInFlight(t *testing.T) {
 		}
 		synctest.Wait()
 		lead(r, 0, l, 2)
+		mustFail(t, r, "read", ErrLoading)
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
 		mustCall(t, r, "read", 2)

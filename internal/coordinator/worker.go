@@ -53,9 +53,9 @@ func (w *worker) serve(ctx context.Context, l *life) error {
 			return err
 		}
 		w.arm(timer)
-		mailbox := l.mailbox
+		mailbox, alarm := l.mailbox, timer.C
 		if w.full() {
-			mailbox = nil // until the write in flight has made room
+			mailbox, alarm = nil, nil // until the write in flight has made room
 		}
 		var landed <-chan struct{}
 		if w.flight != nil {
@@ -74,7 +74,7 @@ func (w *worker) serve(ctx context.Context, l *life) error {
 			for _, notice := range w.shard.takeNotices() {
 				w.event(func(now time.Time) { w.machine.Handle(now, nil, notice, &w.out) })
 			}
-		case <-timer.C:
+		case <-alarm:
 			w.event(func(now time.Time) { w.machine.Tick(now, &w.out) })
 		}
 	}
