@@ -35,6 +35,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	code := m.Run()
+	tools.stop()
 	stopShared()
 	for _, line := range missing {
 		fmt.Println("skipped:", line)

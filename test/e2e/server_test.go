@@ -71,7 +71,11 @@ func (s *server) barnabas(t testing.TB) *exec.Cmd {
 	for _, setting := range s.settings {
 		arguments = append(arguments, "--set", setting)
 	}
-	return exec.Command(builtOnce(t, root, "barnabas", "./cmd/barnabas"), arguments...)
+	binary := os.Getenv("BARNABAS_E2E_BINARY")
+	if binary == "" {
+		binary = builtOnce(t, root, "barnabas", "./cmd/barnabas")
+	}
+	return exec.Command(binary, arguments...)
 }
 
 // start runs the process and waits until it answers requests.
