@@ -288,6 +288,38 @@ func TestConsumeReportsWhatTheBrokerRefuses(t *testing.T) {
 	b.Run("consume", "n").Want(t, 1).Says(t, "error: read n/0: TOPIC_AUTHORIZATION_FAILED")
 }
 
+func TestConsumeGivesUpOnASilentBroker(t *testing.T) {
+	b := newBench(t)
+	b.Create("n", 1)
+	minutes(b, "n", 1)
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		return nil, nil, true // never answered
+	})
+	b.Run("consume", "n", "--timeout", "400ms").Want(t, 1).WantOut(t, "").Says(t, "no record and no answer to a fetch for")
+}
+
+func TestConsumeAsAMemberWithoutPartitionsEnds(t *testing.T) {
+	b := newBench(t)
+	b.Create("n", 1)
+	minutes(b, "n", 1)
+	out := &until{text: "0\n"}
+	ended := make(chan clitest.Result, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out.f = func() {
+		go func() {
+			ended <- b.Run("consume", "n", "-g", "readers", "--timeout", "1s")
+			cancel()
+		}()
+	}
+	if code := b.RunTo(ctx, in(""), out, io.Discard, "consume", "n", "-g", "readers", "--follow"); code != 0 {
+		t.Fatalf("the first member ended with %d", code)
+	}
+	// Whichever of the two the group chose: the second ends by itself, with nothing left to read or nothing assigned.
+	(<-ended).Want(t, 0).WantOut(t, "")
+}
+
 func TestConsumeRefusesNonsense(t *testing.T) {
 	b := newBench(t)
 	b.Create("a", 1)

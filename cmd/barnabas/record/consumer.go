@@ -18,6 +18,9 @@ import (
 // never is the stop of a partition that is followed.
 const never = math.MaxInt64
 
+// pollTime is how long one poll waits for records.
+const pollTime = 500 * time.Millisecond
+
 // place is a partition of a topic.
 type place struct {
 	topic     string
@@ -83,9 +86,9 @@ func (c *consumer) options() []kgo.Opt {
 
 // run reads until everything asked for was printed, the reader of our output is gone, or ctx ends.
 func (c *consumer) run(ctx context.Context) error {
-	idle := 0
+	idle, quiet, answered := 0, 0, 0
 	for !c.finished() {
-		poll, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		poll, cancel := context.WithTimeout(ctx, pollTime)
 		fetches := c.client.PollRecords(poll, 10_000)
 		cancel()
 		if err := c.absorbAssignment(ctx); err != nil {
@@ -101,14 +104,18 @@ func (c *consumer) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if fetches.NumRecords() > 0 {
-			idle = 0
+			idle, quiet, answered = 0, 0, 0
 			c.answers.reset()
 			continue
 		}
 		if idle++; idle >= 2 && !c.flags.follow {
 			c.skipGaps(ctx)
 		}
-		if err := c.checkReachable(ctx, idle); err != nil {
+		quiet++
+		if n := c.answers.total(); n != answered {
+			quiet, answered = 0, n
+		}
+		if err := c.checkReachable(ctx, time.Duration(quiet)*pollTime); err != nil {
 			return err
 		}
 	}
@@ -208,23 +215,30 @@ func (c *consumer) skipGaps(ctx context.Context) {
 	}
 }
 
-// checkReachable ends a run to which no broker has answered for the whole timeout.
-func (c *consumer) checkReachable(ctx context.Context, idle int) error {
+// checkReachable ends a run in which no broker has answered a fetch for the whole timeout. A run with --follow goes on, but says so.
+func (c *consumer) checkReachable(ctx context.Context, quiet time.Duration) error {
 	timeout, _ := c.app.Timeout()
-	if c.flags.follow || time.Duration(idle)*500*time.Millisecond < timeout || c.answers.any() {
+	wait := max(timeout, 2*fetchWait(c.flags.follow))
+	if quiet < wait || quiet >= wait+pollTime { // once for each silence
 		return nil
 	}
 	ctx, cancel := c.app.Deadline(ctx)
 	defer cancel()
-	if err := c.client.Ping(ctx); err != nil {
+	err := c.client.Ping(ctx)
+	switch {
+	case err != nil && c.flags.follow:
+		c.app.Notef("no answer from the cluster for %s: waiting", cli.Elapsed(quiet))
+		return nil
+	case err != nil:
 		return err
-	}
-	if c.member != nil && len(c.cursors) == 0 {
-		c.member.started = true
+	case c.member != nil && len(c.cursors) == 0:
 		c.app.Notef("no partition was assigned to this member")
+		c.member.started = true
+		return nil
+	case c.flags.follow:
 		return nil
 	}
-	return cli.Failedf("no record and no answer to a fetch for %s", timeout)
+	return cli.Failedf("no record and no answer to a fetch for %s", cli.Elapsed(quiet))
 }
 
 // end commits, says what was done and decides about the error. Ctrl-C is how --follow ends, and no failure.
@@ -295,8 +309,13 @@ func (a *answers) since(broker int32) int {
 	return a.counts[broker]
 }
 
-func (a *answers) any() bool {
+// total counts the answers of all brokers.
+func (a *answers) total() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.counts) > 0
+	n := 0
+	for _, count := range a.counts {
+		n += count
+	}
+	return n
 }
