@@ -221,8 +221,11 @@ type session struct {
 // handle begins to work on a request. It never waits for a single group (trap 10): heartbeats take raft's fast path, everything else a goroutine. An error
 // means that the peer does not speak our language.
 func (s *session) handle(m message) error {
-	if m.kind == kindBeats {
+	switch m.kind {
+	case kindBeats:
 		return s.beats(m)
+	case kindCall:
+		return s.called(m)
 	}
 	command, err := s.decode(m)
 	if err != nil {

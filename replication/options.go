@@ -31,6 +31,8 @@ type NodeOptions struct {
 	Peers func(id int32) (address string, ok bool)
 	// ServerTLS and ClientTLS encrypt the connections between nodes. For mutual authentication ServerTLS requires and verifies the client's certificate. nil: plain.
 	ServerTLS, ClientTLS *tls.Config
+	// Answer answers another node's Call. It runs in a goroutine of its own; ctx ends with the node. nil: every call fails.
+	Answer func(ctx context.Context, from int32, body []byte) ([]byte, error)
 	// Dial opens a connection. nil: TCP, or TLS with ClientTLS.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Timing applies to groups with more than one voter. Zero values mean the defaults.
@@ -52,8 +54,8 @@ type Timing struct {
 	Stall time.Duration
 }
 
-// singleTimeout is for the timers of a group with a single voter: nothing ever comes in, so they only cost. It does not wait for them to lead (see tend); it
-// tries again after that long when its vote could not be written.
+// singleTimeout is for the heartbeat and election timers of a group with a single voter: it does not wait for them to lead (see herald.tend), and tries again after
+// that long when its vote could not be written. The lease cannot be changed while raft runs, so it is that of a group which may grow.
 const singleTimeout = 10 * time.Second
 
 // EnsureDefaults fills in what was left zero.
@@ -191,7 +193,7 @@ func (n *Node) groupConfig(single bool, logger *raftLogger) *raft.Config {
 	t := n.opts.Timing
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout, c.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
 	if single {
-		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = singleTimeout, singleTimeout, singleTimeout
+		c.HeartbeatTimeout, c.ElectionTimeout = max(singleTimeout, t.Heartbeat), max(singleTimeout, t.Election)
 	}
 	return c
 }

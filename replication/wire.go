@@ -51,6 +51,7 @@ const (
 	kindBeats
 	kindAppend
 	kindSnapshot
+	kindCall
 )
 
 type status uint8
