@@ -122,7 +122,7 @@ type recordStream struct {
 // next is the bytes of record i behind its length, valid until the next call.
 func (s *recordStream) next(i int32) ([]byte, error) {
 	for need := 1; ; {
-		length, n := varint(s.window[s.start:s.end])
+		length, n := binary.Varint(s.window[s.start:s.end])
 		switch {
 		case n < 0 || n > 0 && (length < 0 || length > s.limit):
 			return nil, invalid(i, "length does not fit")

@@ -125,9 +125,14 @@ func (p *Partition) recoverLast() error {
 // Bind hands the partition its group. Called once, before the group starts to drive it.
 func (p *Partition) Bind(proposer Proposer) { p.proposer = proposer }
 
-// Lead says that this node leads in term and that everything committed before it has been applied. Driven by the group.
+// Lead says that this node leads in term and that everything committed before it has been applied. A call with a term older than the known one is late and
+// changes nothing. Driven by the group.
 func (p *Partition) Lead(term log.Term) {
 	p.mu.Lock()
+	if p.Err() != nil || term < p.leadership.Load().term {
+		p.mu.Unlock()
+		return
+	}
 	p.failAllLocked(ErrNotLeader) // of an earlier leadership, when nobody said that it ended
 	p.leadership.Store(&leadership{term: term, node: p.nodeID, here: true})
 	p.mu.Unlock()

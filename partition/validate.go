@@ -131,17 +131,18 @@ type recordWalker struct {
 
 // all checks the records that b consists of.
 func (w *recordWalker) all(b []byte) error {
+	at := 0
 	for i := range w.count {
-		length, n := varint(b)
-		if n <= 0 || length < 0 || length > int64(len(b)-n) {
+		length, start := varintAt(b, at)
+		if start < 0 || length < 0 || length > int64(len(b)-start) {
 			return invalid(i, "length does not fit")
 		}
-		if err := w.one(i, b[n:n+int(length)]); err != nil {
+		at = start + int(length)
+		if err := w.one(i, b[start:at]); err != nil {
 			return err
 		}
-		b = b[n+int(length):]
 	}
-	if len(b) > 0 {
+	if at < len(b) {
 		return invalid(-1, "bytes after the last record")
 	}
 	return nil
@@ -175,23 +176,27 @@ func (w *recordWalker) one(i int32, b []byte) error {
 
 func invalid(i int32, reason string) error { return &InvalidRecordError{BatchIndex: i, Reason: reason} }
 
-// varintAt decodes the varint at b[at:] and gives the position behind it, -1 if there is none. Small enough to be put in line.
+// varintAt decodes the varint at b[at:] and gives the position behind it, -1 if there is none. Nearly all take one or two bytes.
 func varintAt(b []byte, at int) (v int64, next int) {
-	if uint(at) < uint(len(b)) && b[at] < 0x80 {
-		return int64(b[at]>>1) ^ -int64(b[at]&1), at + 1
-	}
-	return longVarintAt(b, at)
-}
-
-func longVarintAt(b []byte, at int) (v int64, next int) {
 	if uint(at) >= uint(len(b)) {
 		return 0, -1
 	}
-	v, n := binary.Varint(b[at:])
-	if n <= 0 {
-		return 0, -1
+	rest := b[at:]
+	u := uint64(rest[0])
+	next = at + 1
+	if u >= 0x80 {
+		if len(rest) > 1 && rest[1] < 0x80 {
+			u = u&0x7f | uint64(rest[1])<<7
+			next++
+		} else {
+			var n int
+			if u, n = binary.Uvarint(rest); n <= 0 {
+				return 0, -1
+			}
+			next = at + n
+		}
 	}
-	return v, at + n
+	return int64(u>>1) ^ -int64(u&1), next
 }
 
 // skip is the position behind a field of the given length at b[at:]; length -1 stands for null.
@@ -216,12 +221,4 @@ func skipHeaders(b []byte, at int, count int64) int {
 		at = skip(b, next, length)
 	}
 	return at
-}
-
-// varint is binary.Varint with the common case in line.
-func varint(b []byte) (int64, int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
-	}
-	return binary.Varint(b)
 }
