@@ -83,6 +83,8 @@ func (s *Server) describedTopic(image *metadata.Image, t *metadata.Topic, first,
 		partition := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		partition.Partition, partition.ErrorCode, partition.LeaderID, partition.LeaderEpoch = number, p.code, p.leader, p.epoch
 		partition.Replicas, partition.ISR, partition.OfflineReplicas = p.replicas, p.inSync, p.offline
+		// Nullable on the wire, but the Java client fails with a null pointer when they are null.
+		partition.EligibleLeaderReplicas, partition.LastKnownELR = []int32{}, []int32{}
 		out.Partitions = append(out.Partitions, partition)
 	}
 	return out

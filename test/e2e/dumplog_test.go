@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -58,7 +59,9 @@ var dumpedRecord = regexp.MustCompile(`(?m)^\| offset: (\d+) CreateTime: (\d+) k
 func dumpedRecords() []record {
 	var records []record
 	for i := range 4000 {
-		value := append(fmt.Appendf(nil, "value-%d-", i), big[i:i+i%3000]...)
+		start := i * 3001 % (len(big) - 3000)
+		value := append(fmt.Appendf(nil, "value-%d-", i), big[start:start+i%3000]...)
+		value = append(value, bytes.Repeat([]byte("-compressible"), 20)...)
 		records = append(records, text(fmt.Sprintf("key-%d", i%13), string(value)).at(0, 1_700_000_000_000+int64(i)))
 	}
 	return records
@@ -83,10 +86,17 @@ func checkIndexes(t *testing.T, broker *server, topic string) {
 	}
 }
 
+// notAfterMinusOne is what the tool of Kafka 4.3 says, wrongly, of each segment that does not start at offset 0, also of Kafka's own.
+var notAfterMinusOne = regexp.MustCompile(`Non-consecutive offsets in \S+\n\s*-1 is followed by \d+\n`)
+
 // dump runs the tool on a file; what it has to complain of it prints like the rest, and exits with 0.
 func dump(t *testing.T, file string, options ...string) string {
 	t.Helper()
-	output := runTool(t, kafkaDumpLog, "", append([]string{"--files", file}, options...)...)
+	result := tools.run(t, kafkaDumpLog, "", append([]string{"--files", file}, options...)...)
+	output := notAfterMinusOne.ReplaceAllString(result.Stderr, "") + result.Stdout
+	if result.Exit != 0 {
+		t.Fatalf("dump %s: exit %d: %s", file, result.Exit, result.Stderr)
+	}
 	for _, complaint := range []string{"Mismatches in", "Could not", "Non-consecutive", "Non consecutive", "out of order", "invalid", "corrupt", "Exception", "isvalid: false"} {
 		if at := strings.Index(output, complaint); at >= 0 {
 			t.Fatalf("%s %v: the tool complains:\n%s", filepath.Base(file), options, output[max(0, at-300):min(len(output), at+700)])

@@ -100,7 +100,7 @@ func runTool(t testing.TB, tool, stdin string, arguments ...string) string {
 	t.Helper()
 	result := tools.run(t, tool, stdin, arguments...)
 	if result.Exit != 0 || complains(result.Stderr) {
-		t.Fatalf("%s %s: exit %d\n%s%s", tool, strings.Join(arguments, " "), result.Exit, result.Stdout, result.Stderr)
+		t.Fatalf("%s %s: exit %d\n%s\n%s", tool, strings.Join(arguments, " "), result.Exit, result.Stderr, result.Stdout[:min(len(result.Stdout), 2000)])
 	}
 	return result.Stdout
 }
