@@ -22,7 +22,8 @@ func newDelete(app *cli.App) *cobra.Command {
 only what was committed in those topics is deleted, and the group stays; that works as long as no member is subscribed to them.`,
 		Example: `  barnabas group delete billing
   barnabas group delete billing --topic orders`,
-		Args: cli.Args(1, -1),
+		Args:              cli.Args(1, -1),
+		ValidArgsFunction: cli.CompleteGroups(app, -1),
 		RunE: func(cmd *cobra.Command, groups []string) error {
 			if len(topics) > 0 {
 				return forget(cmd.Context(), app, groups, topics)

@@ -42,8 +42,9 @@ func newDescribe(app *cli.App) *cobra.Command {
 		Short: "Show state, members, committed offsets and lag of groups",
 		Example: `  barnabas group describe billing
   barnabas group describe billing --json | jq .lag`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, groups []string) error { return describe(cmd.Context(), app, groups) },
+		Args:              cli.Args(1, -1),
+		ValidArgsFunction: cli.CompleteGroups(app, -1),
+		RunE:              func(cmd *cobra.Command, groups []string) error { return describe(cmd.Context(), app, groups) },
 	}
 }
 

@@ -199,3 +199,10 @@ func TestGroupRefusesNonsense(t *testing.T) {
 		})
 	}
 }
+
+func TestCompletionOffersNames(t *testing.T) {
+	b := newBench(t)
+	b.Run("__complete", "group", "describe", "b").Want(t, 0).WantOut(t, "billing\n:4\n")
+	b.Run("__complete", "group", "describe", "billing", "").Want(t, 0).WantOut(t, ":4\n")
+	b.Run("__complete", "group", "seek", "x", "").Want(t, 0).WantOut(t, ":4\n")
+}

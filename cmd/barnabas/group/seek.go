@@ -46,8 +46,9 @@ topics. Without --execute the plan is printed and nothing changes.
   barnabas group seek billing --to 2026-01-31T08:30:00Z --execute
   barnabas group seek billing --to 1500 --topic orders:0,3 --execute
   barnabas group seek billing --to -1h --topic orders --topic payments --execute`,
-		Args: cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return seek(cmd.Context(), app, f, args[0]) },
+		Args:              cli.Args(1, 1),
+		ValidArgsFunction: cli.CompleteGroups(app, 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return seek(cmd.Context(), app, f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.to, "to", "", "the `position` to move to")
 	cmd.Flags().StringArrayVarP(&f.topics, "topic", "t", nil, "only this topic, or only some of its partitions: `NAME[:0,3,5-7]`; may be repeated")

@@ -45,8 +45,9 @@ committed, and what was printed is committed.
   barnabas consume orders --from @1700000000000 -n 100 --keys
   barnabas consume orders -p 0,3 --from 1500 --format '%p/%o %T %k=%v\n'
   barnabas consume orders payments --group billing --follow`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, topics []string) error { return consume(cmd.Context(), app, f, topics) },
+		Args:              cli.Args(1, -1),
+		ValidArgsFunction: cli.CompleteTopics(app, -1),
+		RunE:              func(cmd *cobra.Command, topics []string) error { return consume(cmd.Context(), app, f, topics) },
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.from, "from", "start", "`position` to start from; with --group only where nothing is committed")

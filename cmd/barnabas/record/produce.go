@@ -46,7 +46,8 @@ own producer does. The count at the end is of what the cluster acknowledged; if 
   echo 'user-17:' | barnabas produce users -k : -Z          # a tombstone for user-17
   barnabas produce images -f cat.png --whole -H type=image/png
   seq 1000 | barnabas produce numbers --partition 3 --acks 1`,
-		Args: cli.Args(1, 1),
+		Args:              cli.Args(1, 1),
+		ValidArgsFunction: cli.CompleteTopics(app, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			idempotentSet := cmd.Flags().Changed("idempotent")
 			return produce(cmd.Context(), app, f, idempotentSet, args[0])

@@ -27,8 +27,9 @@ hashed to one partition before may hash to another afterwards.`,
 		Example: `  barnabas topic alter orders --set retention.ms=604800000 --set max.message.bytes=2000000
   barnabas topic alter orders --delete retention.ms
   barnabas topic alter orders --partitions 24`,
-		Args: cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return alter(cmd.Context(), app, f, args[0]) },
+		Args:              cli.Args(1, 1),
+		ValidArgsFunction: cli.CompleteTopics(app, 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return alter(cmd.Context(), app, f, args[0]) },
 	}
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "set a configuration, `name=value`; may be repeated")
 	cmd.Flags().StringArrayVar(&f.unset, "delete", nil, "return a configuration to the broker's default, by `name`; may be repeated")

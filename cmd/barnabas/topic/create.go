@@ -48,7 +48,7 @@ num.partitions and default.replication.factor.`,
 	}
 	cmd.Flags().Int32VarP(&f.partitions, "partitions", "p", -1, "number of partitions; -1 for the broker's default")
 	cmd.Flags().Int16VarP(&f.replicas, "replication-factor", "r", -1, "replicas of each partition; -1 for the broker's default")
-	cmd.Flags().StringArrayVarP(&f.configs, "config-entry", "c", nil, "topic configuration as `name=value`; may be repeated")
+	cmd.Flags().StringArrayVarP(&f.configs, "set", "c", nil, "set a configuration, `name=value`; may be repeated")
 	cmd.Flags().BoolVar(&f.ifNotExists, "if-not-exists", false, "leave a topic that exists as it is, and succeed")
 	cmd.Flags().BoolVar(&f.validate, "validate-only", false, "let the broker check everything, but create nothing")
 	return cmd

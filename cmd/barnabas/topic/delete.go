@@ -18,8 +18,9 @@ func newDelete(app *cli.App) *cobra.Command {
 		Short: "Delete topics with everything in them",
 		Example: `  barnabas topic delete orders
   barnabas topic delete orders payments --if-exists`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, topics []string) error { return remove(cmd.Context(), app, ifExists, topics) },
+		Args:              cli.Args(1, -1),
+		ValidArgsFunction: cli.CompleteTopics(app, -1),
+		RunE:              func(cmd *cobra.Command, topics []string) error { return remove(cmd.Context(), app, ifExists, topics) },
 	}
 	cmd.Flags().BoolVar(&ifExists, "if-exists", false, "succeed when a topic does not exist")
 	return cmd

@@ -44,8 +44,9 @@ func newDescribe(app *cli.App) *cobra.Command {
 and which configurations differ from the defaults. barnabas config describe shows all of them.`,
 		Example: `  barnabas topic describe orders
   barnabas topic describe orders payments --json`,
-		Args: cli.Args(1, -1),
-		RunE: func(cmd *cobra.Command, topics []string) error { return describe(cmd.Context(), app, topics) },
+		Args:              cli.Args(1, -1),
+		ValidArgsFunction: cli.CompleteTopics(app, -1),
+		RunE:              func(cmd *cobra.Command, topics []string) error { return describe(cmd.Context(), app, topics) },
 	}
 }
 

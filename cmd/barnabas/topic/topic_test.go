@@ -207,3 +207,12 @@ func records(topic string, partition int32, n int) []*kgo.Record {
 	}
 	return out
 }
+
+func TestCompletionOffersNames(t *testing.T) {
+	b := clitest.New(t, Command)
+	b.Create("orders", 1)
+	b.Create("payments", 1)
+	b.Run("__complete", "topic", "describe", "").Want(t, 0).WantOut(t, "orders\npayments\n:4\n")
+	b.Run("__complete", "topic", "alter", "p").Want(t, 0).WantOut(t, "payments\n:4\n")
+	b.Run("__complete", "topic", "alter", "-b", "127.0.0.1:1", "p").Want(t, 0).WantOut(t, ":4\n")
+}

@@ -42,8 +42,9 @@ consumer. Without --execute the plan is printed and nothing is removed.
 		Example: `  barnabas topic trim orders --before -7d
   barnabas topic trim orders --before 1500 --partition 3 --execute
   barnabas topic trim orders --before end --execute`,
-		Args: cli.Args(1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return trim(cmd.Context(), app, f, args[0]) },
+		Args:              cli.Args(1, 1),
+		ValidArgsFunction: cli.CompleteTopics(app, 1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return trim(cmd.Context(), app, f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.before, "before", "", "remove what comes before this `position`")
 	cmd.Flags().StringVarP(&f.partitions, "partition", "p", "", "only these partitions: 0 or 0,3,5-7")
