@@ -24,7 +24,7 @@ func (r *fetchReply) send(c *conn) error {
 		size += s.chunk.Size()
 	}
 	if size <= maxCopied || c.raw == nil || !canSendFile(splices) {
-		return sendCopied(c, b, splices)
+		return sendCopied(c, b, splices, size)
 	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 		return err
@@ -42,12 +42,12 @@ func canSendFile(splices []splice) bool {
 	return sendFileKnown
 }
 
-// sendCopied sends the reply through memory, in pieces of at most about maxCopied and one chunk.
-func sendCopied(c *conn, b []byte, splices []splice) error {
+// sendCopied sends the reply, of size bytes, through memory, in pieces of at most about maxCopied and one chunk.
+func sendCopied(c *conn, b []byte, splices []splice, size int) error {
 	if len(splices) == 0 {
 		return c.write(b)
 	}
-	buffer := newBuffer(maxCopied)
+	buffer := newBuffer(min(size, maxCopied))
 	defer func() { buffer.free() }()
 	out, from := buffer.b[:0], 0
 	for _, s := range splices {
@@ -67,9 +67,6 @@ func sendCopied(c *conn, b []byte, splices []splice) error {
 			}
 			out = out[:0]
 		}
-	}
-	if cap(out) > cap(buffer.b) && cap(out) <= maxKeptReply {
-		buffer.b = out
 	}
 	out = append(out, b[from:]...)
 	if len(out) == 0 {
