@@ -26,6 +26,11 @@ func (d *machineDriver) ApplyBatch(logs []*raft.Log) []any {
 			d.group.barrierPassed(log.Term(l.Term))
 			continue
 		}
+		if l.Type == raft.LogConfiguration {
+			if c, err := decodeConfiguration(l.Data); err == nil {
+				d.group.configured(c)
+			}
+		}
 		if l.Type != raft.LogCommand {
 			continue
 		}
@@ -85,6 +90,9 @@ func (d *machineDriver) Restore(source io.ReadCloser) error {
 	}
 	if err := d.group.store.reset(floor); err != nil {
 		return err
+	}
+	if c, err := decodeConfiguration(floor.Configuration); err == nil {
+		d.group.configured(c)
 	}
 	if err := d.group.machine.Restore(floor.State); err != nil {
 		err = fmt.Errorf("restore state at entry %d: %w", floor.Index, err)

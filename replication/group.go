@@ -46,9 +46,11 @@ type Group struct {
 	failure atomic.Pointer[error] // why the replica stopped
 
 	proposals
+	members
 
-	workers sync.WaitGroup
-	closed  sync.Once
+	changing chan struct{} // capacity 1: held during a change of membership
+	workers  sync.WaitGroup
+	closed   sync.Once
 }
 
 // StartGroup starts the group on this node: from its log and vote when it has any, else as founded by opts.Voters. It returns when raft runs; who leads is told
@@ -90,6 +92,7 @@ func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
 		logger: n.logger.With(zap.String("group", opts.ID)),
 		stable: &stable{store: n.votes, group: opts.ID, self: string(serverID(n.opts.NodeID))},
 	}
+	g.changing = make(chan struct{}, 1)
 	g.store = &logStore{group: g, log: storage}
 	g.snapshots = &snapshotStore{group: g, log: storage}
 	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id, g))
@@ -126,6 +129,7 @@ func (g *Group) run(opts GroupOptions) error {
 		return err
 	}
 	g.snapshots.start()
+	g.configured(r.GetConfiguration().Configuration())
 	g.workers.Go(g.tellAll)
 	g.follow(r)
 	if err := g.Err(); err != nil {

@@ -41,8 +41,8 @@ func (g *Group) transfer(ctx context.Context, to int32) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrTransfer, ctx.Err())
 	}
-	if err := g.awaitMatch(ctx, r, over, to); err != nil {
-		return err
+	if err := g.awaitMatch(ctx, over, to, r.LastIndex()); err != nil {
+		return fmt.Errorf("%w: %w", ErrTransfer, err)
 	}
 	if err := g.endpoint.tellToStand(ctx, to); err != nil {
 		return fmt.Errorf("%w: %w", ErrTransfer, err)
@@ -57,23 +57,6 @@ func (g *Group) transfer(ctx context.Context, to int32) error {
 
 // transferTimeout is for how long proposals are held back at most.
 const transferTimeout = 2 * time.Second
-
-// awaitMatch waits until the other node has the whole log.
-func (g *Group) awaitMatch(ctx context.Context, r *raft.Raft, over <-chan struct{}, to int32) error {
-	for {
-		match, changed := g.endpoint.matches.get(to)
-		if uint64(match) >= r.LastIndex() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-over:
-			return ErrNotLeader
-		case <-ctx.Done():
-			return fmt.Errorf("%w: node %d has entries up to %d of %d: %w", ErrTransfer, to, match, r.LastIndex(), ctx.Err())
-		}
-	}
-}
 
 // hold keeps proposals back. stored is closed when everything that raft was given before is stored, over when leadership is lost.
 func (g *Group) hold() (stored, over <-chan struct{}, err error) {

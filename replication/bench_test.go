@@ -1,0 +1,165 @@
+package replication
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
+	"github.com/barnabas-log/barnabas/log"
+)
+
+// light is a machine that only counts.
+type light struct {
+	toy
+	applied atomic.Int64
+	window  chan struct{} // a place for each proposal under way
+	led     chan struct{}
+	once    sync.Once
+}
+
+func newLight(window int) *light {
+	return &light{toy: *newToy(), window: make(chan struct{}, window), led: make(chan struct{})}
+}
+
+func (m *light) Admit(uint64, log.Term) bool { return true }
+func (m *light) Stored([]Entry)              {}
+func (m *light) Lead(log.Term)               { m.once.Do(func() { close(m.led) }) }
+func (m *light) Resign(log.Term, int32)      {}
+func (m *light) Apply(entries []Entry) {
+	m.applied.Add(int64(len(entries)))
+	for range entries {
+		<-m.window
+	}
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func benchLog(b testing.TB, sync bool) *log.Log {
+	b.Helper()
+	l, err := log.Open(filepath.Join(b.TempDir(), "p"), log.Options{FS: vfs.OS{}, Config: log.Config{SyncOnAppend: sync}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return l
+}
+
+// Throughput from Propose to Apply, one voter, on the machine's disk.
+func BenchmarkPropose(b *testing.B) {
+	for _, size := range []int{1 << 10, 100 << 10} {
+		for _, sync := range []bool{true, false} {
+			for _, window := range []int{1, 256} {
+				b.Run(fmt.Sprintf("bytes=%d/sync=%v/window=%d", size, sync, window), func(b *testing.B) { benchPropose(b, size, sync, window) })
+			}
+		}
+	}
+}
+
+func benchPropose(b *testing.B, size int, sync bool, window int) {
+	n, m, l := testNode(b), newLight(window), benchLog(b, sync)
+	g := start(b, n, "p", l, m)
+	<-m.led
+	ring := make([][]byte, 2*window+2)
+	for i := range ring {
+		ring[i] = recordBatch(make([]byte, size-log.HeaderSize-12))
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	cpu := processorTime()
+	for i := range b.N {
+		m.window <- struct{}{}
+		if err := g.Propose(ring[i%len(ring)], uint64(i+1)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range window {
+		m.window <- struct{}{}
+	}
+	b.ReportMetric((processorTime()-cpu).Seconds()/(float64(b.N)*float64(size)/1e9), "cpu-s/GB")
+	b.StopTimer()
+	closeGroup(b, g)
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// What groups cost when nothing happens, and how long they take to lead. Run with BARNABAS_MEASURE=1.
+func TestMeasureGroups(t *testing.T) {
+	if os.Getenv("BARNABAS_MEASURE") == "" {
+		t.Skip("measures only")
+	}
+	n := testNode(t)
+	base := t.TempDir()
+	heap := func() uint64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapInuse + s.StackInuse
+	}
+	open := func(i int) *log.Log {
+		l, err := log.Open(filepath.Join(base, fmt.Sprint(i)), log.Options{FS: vfs.OS{}, Config: log.Config{SyncOnAppend: true}})
+		if err != nil {
+			t.Error(err)
+		}
+		return l
+	}
+	begin := time.Now()
+	one := newLight(1)
+	l := open(-1)
+	opened := time.Now()
+	g := start(t, n, "one", l, one)
+	<-one.led
+	t.Logf("one new group: log opened %v, leads %v later", opened.Sub(begin), time.Since(opened))
+	closeGroup(t, g)
+
+	const many = 500
+	logs := make([]*log.Log, many)
+	machines := make([]*light, many)
+	for i := range logs {
+		machines[i] = newLight(1)
+	}
+	startRange := func(from, to int) time.Duration {
+		var wg sync.WaitGroup
+		for i := from; i < to; i++ {
+			wg.Go(func() { logs[i] = open(i) })
+		}
+		wg.Wait()
+		begin := time.Now()
+		for i := from; i < to; i++ {
+			wg.Go(func() {
+				start(t, n, fmt.Sprint(i), logs[i], machines[i])
+				<-machines[i].led
+			})
+		}
+		wg.Wait()
+		return time.Since(begin)
+	}
+	for i := range 50 {
+		logs[i] = nil
+	}
+	t.Logf("50 new groups lead after %v", startRange(0, 50))
+	before := heap()
+	goroutines := runtime.NumGoroutine()
+	t.Logf("450 more lead after %v", startRange(50, many))
+	t.Logf("a group: %d bytes of heap and stacks, %.1f goroutines", (heap()-before)/(many-50), float64(runtime.NumGoroutine()-goroutines)/(many-50))
+	cpu, begin := processorTime(), time.Now()
+	time.Sleep(10 * time.Second)
+	t.Logf("%d idle groups: %.2f%% of a core", many, 100*(processorTime()-cpu).Seconds()/time.Since(begin).Seconds())
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range logs {
+		_ = l.Close()
+	}
+}
