@@ -93,3 +93,9 @@ func TestCompletion(t *testing.T) {
 		t.Errorf("%d %q", code, out)
 	}
 }
+
+func TestVersion(t *testing.T) {
+	if code, out, errs := execute(t, "--version"); code != 0 || errs != "" || !strings.HasPrefix(out, "barnabas version ") || !strings.Contains(out, "go1.") {
+		t.Fatalf("%d %q %q", code, out, errs)
+	}
+}

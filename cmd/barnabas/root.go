@@ -29,6 +29,8 @@ flags or arguments, 3 no broker answered, 4 does not exist, 130 interrupted.`
   barnabas consume orders --from start
   barnabas group describe billing`
 
+	root.Version = version()
+
 	server := newServerCommand()
 	root.Args = cobra.ArbitraryArgs
 	root.Flags().AddFlagSet(server.Flags())

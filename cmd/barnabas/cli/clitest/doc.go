@@ -1,0 +1,2 @@
+// Package clitest runs verbs in the test's own process against a fake cluster.
+package clitest
