@@ -161,8 +161,8 @@ func (s *shard) dropOffset(g *group, p TopicPartition) {
 	}
 }
 
-// topicDeleted drops the topic's offsets of all groups, little by little.
-func (s *shard) topicDeleted(topic string) {
+// topicDeleted drops the topic's offsets of all groups that were committed until then, little by little.
+func (s *shard) topicDeleted(topic string, until int64) {
 	var names []string
 	for name, g := range s.groups {
 		if _, ok := g.offsets[topic]; ok {
@@ -171,7 +171,7 @@ func (s *shard) topicDeleted(topic string) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		s.chores = append(s.chores, chore{group: name, topic: topic, until: s.now.UnixMilli()})
+		s.chores = append(s.chores, chore{group: name, topic: topic, until: until})
 	}
 }
 

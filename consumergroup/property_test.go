@@ -195,7 +195,7 @@ func checkGroup(g *group) error {
 
 // checkRestore loads a second shard from what was written and compares what must survive.
 func checkRestore(st *stage) error {
-	restored := newShard(&st.opts)
+	restored := newShard(&st.opts, nil)
 	for _, r := range st.log {
 		if err := restored.Replay(r); err != nil {
 			return err

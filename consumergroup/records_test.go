@@ -53,7 +53,7 @@ func TestSubscriptionsOfAllVersionsAreRead(t *testing.T) {
 }
 
 func TestUnknownRecordsAreSkipped(t *testing.T) {
-	s := newShard(&Options{})
+	s := newShard(&Options{}, nil)
 	unknown := coordinator.Record{Key: []byte{0, 99, 1, 2, 3}, Value: []byte{1}}
 	if err := s.Replay(unknown); !errors.Is(err, errUnknownKey) {
 		t.Errorf("got %v, want errUnknownKey", err)
@@ -72,7 +72,7 @@ func TestUnknownRecordsAreSkipped(t *testing.T) {
 }
 
 func TestOldRecordVersionsAreRead(t *testing.T) {
-	s := newShard(&Options{})
+	s := newShard(&Options{}, nil)
 	v := kmsg.GroupMetadataValue{Version: 0, ProtocolType: "consumer", Generation: 4, Protocol: optional("range"), Leader: optional("m"),
 		Members: []kmsg.GroupMetadataValueMember{{MemberID: "m", SessionTimeoutMillis: 7000, RebalanceTimeoutMillis: -1, Subscription: subscription("t")}}}
 	o := kmsg.OffsetCommitValue{Version: 1, Offset: 9, CommitTimestamp: 1, ExpireTimestamp: 2}
@@ -105,12 +105,12 @@ func FuzzReplay(f *testing.F) {
 	}
 	f.Add(groupKey("g"), []byte(nil))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		s := newShard(&Options{})
+		s := newShard(&Options{}, nil)
 		if err := s.Replay(coordinator.Record{Key: key, Value: value}); err != nil {
 			return
 		}
 		for _, g := range s.groups {
-			again := newShard(&Options{})
+			again := newShard(&Options{}, nil)
 			if g.stored {
 				if err := again.Replay(groupRecord(g)); err != nil {
 					t.Fatalf("written back: %v", err)

@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"unicode/utf16"
 
 	"github.com/barnabas-log/barnabas/internal/coordinator"
@@ -17,16 +19,23 @@ import (
 type Service struct {
 	opts    Options
 	runtime *coordinator.Runtime
+
+	mu sync.Mutex
+	// mu guards following
+	deleted map[string]int64 // topics deleted while this node runs, and when; a shard that loads later drops their offsets too
 }
+
+// deletedLimit bounds how many deleted topics are remembered. They matter to shards that were loading, or elsewhere, at the time.
+const deletedLimit = 10_000
 
 var _ API = (*Service)(nil)
 
 // NewService makes a coordinator that leads nothing yet.
 func NewService(opts Options) *Service {
 	opts.ensureDefaults()
-	s := &Service{opts: opts}
+	s := &Service{opts: opts, deleted: map[string]int64{}}
 	s.runtime = coordinator.New(coordinator.Options{
-		NewMachine: func(int32) coordinator.Machine { return newShard(&s.opts) },
+		NewMachine: func(int32) coordinator.Machine { return newShard(&s.opts, s.deletedTopics()) },
 		Logger:     opts.Logger,
 		Now:        opts.Now,
 	})
@@ -42,7 +51,22 @@ func (s *Service) Lead(number int32, p *partition.Partition, epoch int32) {
 func (s *Service) Resign(number int32) { s.runtime.Resign(number) }
 
 // TopicDeleted drops the offsets of a topic that is no more, in all groups here. It returns at once. Call it on every node for every deleted topic.
-func (s *Service) TopicDeleted(name string) { s.runtime.Notify(topicDeletedNotice{topic: name}) }
+func (s *Service) TopicDeleted(name string) {
+	at := s.opts.Now().UnixMilli()
+	s.mu.Lock()
+	if len(s.deleted) >= deletedLimit {
+		clear(s.deleted)
+	}
+	s.deleted[name] = at
+	s.mu.Unlock()
+	s.runtime.Notify(topicDeletedNotice{topic: name, at: at})
+}
+
+func (s *Service) deletedTopics() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.deleted)
+}
 
 // Close answers everyone who waits with NOT_COORDINATOR and stops. The partitions must be closed later.
 func (s *Service) Close() { s.runtime.Close() }

@@ -229,6 +229,36 @@ func TestTopicDeletedReachesEveryPartition(t *testing.T) {
 	})
 }
 
+func TestATopicDeletedWhileNobodyLedIsForgottenAtTheLoad(t *testing.T) {
+	inOnePartition(t, func(t *testing.T, s *Service, n *node) {
+		commit := func(topic string) {
+			r := CommitRequest{Group: "g", Generation: -1, Retention: -1, Offsets: []CommitOffset{{TopicPartition{topic, 0}, Offset{Offset: 1}}}}
+			if codes := s.Commit(t.Context(), r); codes[0] != codeNone {
+				t.Fatal(name(codes[0]))
+			}
+		}
+		commit("gone")
+		commit("again")
+		time.Sleep(time.Second)
+		s.Resign(0)
+		synctest.Wait()
+		s.TopicDeleted("gone")
+		s.TopicDeleted("again")
+		time.Sleep(time.Second)
+		s.Lead(0, n.p, int32(n.term))
+		time.Sleep(time.Second)
+		commit("again")
+		for range 2 {
+			offsets, _ := s.Fetch(t.Context(), FetchRequest{Group: "g"})
+			if len(offsets) != 1 || offsets[0].Topic != "again" {
+				t.Errorf("left are %v", offsets)
+			}
+			restart(s, n)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 // BenchmarkCommit commits one offset at a time from many members at once, to a partition on disk that syncs every batch.
 func BenchmarkCommit(b *testing.B) {
 	n := openNode(b, vfs.OS{}, b.TempDir())
@@ -255,6 +285,38 @@ func BenchmarkCommit(b *testing.B) {
 	if failed.Load() > 0 {
 		b.Errorf("%d commits failed", failed.Load())
 	}
+	s.Close()
+	n.stop()
+}
+
+// BenchmarkLoad has a new leader load a partition with 200,000 committed offsets of 2,000 groups.
+func BenchmarkLoad(b *testing.B) {
+	n := openNode(b, vfs.OS{}, b.TempDir())
+	s := NewService(Options{Partitions: 1})
+	load := func() {
+		s.Lead(0, n.p, int32(n.term))
+		for s.Describe(b.Context(), "x").Code == codeLoadInProgress {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	load()
+	const groups, offsets = 2000, 100
+	for g := range groups {
+		r := CommitRequest{Group: fmt.Sprint("group-", g), Generation: -1, Retention: -1}
+		for p := range int32(offsets) {
+			r.Offsets = append(r.Offsets, CommitOffset{TopicPartition{"orders", p}, Offset{Offset: int64(p), LeaderEpoch: 3}})
+		}
+		if codes := s.Commit(b.Context(), r); codes[0] != codeNone {
+			b.Fatal(name(codes[0]))
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		s.Resign(0)
+		load()
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(groups*offsets*b.N)/b.Elapsed().Seconds(), "records/s")
 	s.Close()
 	n.stop()
 }

@@ -13,6 +13,8 @@ type shard struct {
 	groups map[string]*group
 	timers timerQueue
 	sweep  timer
+	// deleted has the topics that were deleted before the load, with the times: notices do not reach a shard that is not there.
+	deleted map[string]int64
 	// chores are pieces of work on single groups, done a few at a time so that no event holds the shard for long.
 	chores []chore
 
@@ -43,7 +45,10 @@ type (
 		group      string
 		partitions []TopicPartition
 	}
-	topicDeletedNotice struct{ topic string }
+	topicDeletedNotice struct {
+		topic string
+		at    int64 // milliseconds since 1970
+	}
 )
 
 // Answers that need more than one value.
@@ -58,8 +63,9 @@ type (
 	}
 )
 
-func newShard(opts *Options) *shard {
-	return &shard{opts: opts, groups: map[string]*group{}, sweep: timer{kind: sweepTimer}}
+// newShard makes an empty shard. deleted may be nil and is not changed.
+func newShard(opts *Options, deleted map[string]int64) *shard {
+	return &shard{opts: opts, groups: map[string]*group{}, sweep: timer{kind: sweepTimer}, deleted: deleted}
 }
 
 // Replay implements coordinator.Machine.
@@ -106,6 +112,11 @@ func (s *shard) Loaded(now time.Time, out *coordinator.Effects) {
 		for _, m := range g.members {
 			s.awaitHeartbeat(m)
 		}
+		for topic := range g.offsets {
+			if at, ok := s.deleted[topic]; ok {
+				s.chores = append(s.chores, chore{group: g.name, topic: topic, until: at})
+			}
+		}
 		if len(g.members) > s.opts.MaxSize { // the limit was lowered: who joins first stays
 			s.prepareRebalance(g)
 		}
@@ -142,7 +153,7 @@ func (s *shard) Handle(now time.Time, caller *coordinator.Caller, message any, o
 	case deleteOffsetsMessage:
 		s.out.Reply(caller, s.deleteOffsets(&m))
 	case topicDeletedNotice:
-		s.topicDeleted(m.topic)
+		s.topicDeleted(m.topic, m.at)
 	default:
 		panic(fmt.Sprintf("consumergroup: message of type %T", message))
 	}

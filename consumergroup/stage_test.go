@@ -62,7 +62,7 @@ func (st *stage) take() string {
 
 // load makes a new shard from the log. Who waited waits in vain.
 func (st *stage) load() {
-	st.shard = newShard(&st.opts)
+	st.shard = newShard(&st.opts, nil)
 	for _, r := range st.log {
 		if err := st.shard.Replay(r); err != nil {
 			st.sayf("skipped: %v", err)
@@ -321,7 +321,9 @@ func (st *stage) do(line string) error {
 		}
 		st.ask("", "delete-offsets", m)
 	case "topic-deleted":
-		st.effects(func(out *coordinator.Effects) { st.shard.Handle(st.now, nil, topicDeletedNotice{a.plain[0]}, out) })
+		st.effects(func(out *coordinator.Effects) {
+			st.shard.Handle(st.now, nil, topicDeletedNotice{a.plain[0], st.now.UnixMilli()}, out)
+		})
 		st.pass(0)
 	case "wait":
 		d, err := time.ParseDuration(a.plain[0])

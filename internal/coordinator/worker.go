@@ -75,6 +75,7 @@ func (w *worker) serve(ctx context.Context, l *life) error {
 				w.event(func(now time.Time) { w.machine.Handle(now, nil, notice, &w.out) })
 			}
 		case <-alarm:
+			w.drain(mailbox) // who spoke in time is heard before it is judged, also when this goroutine was held up
 			w.event(func(now time.Time) { w.machine.Tick(now, &w.out) })
 		}
 	}
@@ -82,16 +83,29 @@ func (w *worker) serve(ctx context.Context, l *life) error {
 
 // take handles e and what else lies in the mailbox, so that it shares one write.
 func (w *worker) take(e envelope, mailbox <-chan envelope) {
-	handle := func() { w.event(func(now time.Time) { w.machine.Handle(now, e.caller, e.message, &w.out) }) }
-	handle()
-	for n := 1; n < mailboxSize && !w.full(); n++ {
+	w.handle(e)
+	if !w.full() {
+		w.drain(mailbox)
+	}
+}
+
+// drain handles what lies in the mailbox.
+func (w *worker) drain(mailbox <-chan envelope) {
+	for range mailboxSize {
 		select {
-		case e = <-mailbox:
-			handle()
+		case e := <-mailbox:
+			w.handle(e)
 		default:
 			return
 		}
+		if w.full() {
+			return
+		}
 	}
+}
+
+func (w *worker) handle(e envelope) {
+	w.event(func(now time.Time) { w.machine.Handle(now, e.caller, e.message, &w.out) })
 }
 
 // event lets the machine do one thing and collects its effects.
