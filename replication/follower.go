@@ -52,7 +52,7 @@ func (g *Group) check(a *raft.AppendEntriesRequest) error {
 }
 
 func isBatch(l *raft.Log) bool {
-	return l.Type == raft.LogCommand && len(l.Data) >= log.HeaderSize && l.Data[0] != commandMark
+	return l.Type == raft.LogCommand && (len(l.Data) == 0 || l.Data[0] != commandMark)
 }
 
 // errPlace says that a replica's log and its leader's disagree about where an entry belongs.
@@ -60,6 +60,9 @@ var errPlace = errors.New("entry does not belong here")
 
 // checkPlace says whether a batch carries the right epoch and begins at next (-1: unknown), and where the one after it begins.
 func checkPlace(l *raft.Log, next log.Offset) (log.Offset, error) {
+	if len(l.Data) < log.HeaderSize {
+		return 0, fmt.Errorf("%w: batch of %d bytes", errPlace, len(l.Data))
+	}
 	h := log.Header(l.Data)
 	switch {
 	case uint64(uint32(h.LeaderEpoch())) != l.Term:

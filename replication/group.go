@@ -47,6 +47,7 @@ type Group struct {
 
 	proposals
 	members
+	lag
 
 	changing chan struct{} // capacity 1: held during a change of membership
 	workers  sync.WaitGroup

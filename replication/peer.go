@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,6 +32,8 @@ type peer struct {
 	lines   [laneSnapshot]*line
 	beats   beats
 
+	answered atomic.Int64 // when an answer came last, in ns since 1970
+
 	mu   sync.Mutex
 	gone bool // guarded by mu: the last attempt to connect failed, and was reported
 }
@@ -51,6 +54,7 @@ type line struct {
 type wireConn struct {
 	net.Conn
 	network *network
+	peer    *peer
 	writeMu sync.Mutex // held while a frame is written
 
 	mu      sync.Mutex // guards following
@@ -165,7 +169,7 @@ func (l *line) dial() (*wireConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &wireConn{Conn: conn, network: l.peer.network, waiting: map[uint64]chan message{}}
+	c := &wireConn{Conn: conn, network: l.peer.network, peer: l.peer, waiting: map[uint64]chan message{}}
 	if !l.peer.network.spawn(func() { c.read() }) {
 		l.peer.network.drop(conn)
 		return nil, ErrClosed
@@ -230,6 +234,7 @@ func (c *wireConn) read() {
 		if err == nil {
 			var m message
 			if m, err = decodeFrame(frame, true); err == nil {
+				c.peer.answered.Store(time.Now().UnixNano())
 				c.mu.Lock()
 				if answer := c.waiting[m.id]; answer != nil {
 					answer <- m
