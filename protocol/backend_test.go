@@ -121,10 +121,11 @@ func (g *single) close() {
 
 // fake is a broker of one node, without Raft.
 type fake struct {
-	tb    testing.TB
-	dir   string
-	image atomic.Pointer[metadata.Image]
-	ids   atomic.Int64
+	tb     testing.TB
+	dir    string
+	image  atomic.Pointer[metadata.Image]
+	ids    atomic.Int64
+	frozen atomic.Bool // no topic is created
 
 	mu     sync.RWMutex
 	groups map[partKey]*single
@@ -245,7 +246,7 @@ type fakeAdmin fake
 func (a *fakeAdmin) CreateTopics(_ context.Context, topics []metadata.NewTopic, _ bool) ([]*metadata.Topic, []error) {
 	created, errs := make([]*metadata.Topic, len(topics)), make([]error, len(topics))
 	for i, t := range topics {
-		if t.Name == "refused" {
+		if t.Name == "refused" || a.frozen.Load() {
 			errs[i] = &metadata.Error{Code: codePolicyViolation, Message: "no"}
 			continue
 		}
@@ -255,19 +256,19 @@ func (a *fakeAdmin) CreateTopics(_ context.Context, topics []metadata.NewTopic, 
 }
 
 func (a *fakeAdmin) DeleteTopic(context.Context, string, metadata.TopicID) (*metadata.Topic, error) {
-	return nil, fmt.Errorf("not in this test")
+	return nil, &metadata.Error{Code: codePolicyViolation, Message: "not in this test"}
 }
 
 func (a *fakeAdmin) CreatePartitions(context.Context, metadata.NewPartitions, bool) error {
-	return fmt.Errorf("not in this test")
+	return &metadata.Error{Code: codePolicyViolation, Message: "not in this test"}
 }
 
 func (a *fakeAdmin) AlterConfig(context.Context, metadata.ConfigResource, []metadata.ConfigOp, bool) error {
-	return fmt.Errorf("not in this test")
+	return &metadata.Error{Code: codePolicyViolation, Message: "not in this test"}
 }
 
 func (a *fakeAdmin) ReplaceConfig(context.Context, metadata.ConfigResource, map[string]*string, bool) error {
-	return fmt.Errorf("not in this test")
+	return &metadata.Error{Code: codePolicyViolation, Message: "not in this test"}
 }
 func (a *fakeAdmin) NextProducerID(context.Context) (int64, error) { return a.ids.Add(1), nil }
 
@@ -286,7 +287,7 @@ func serve(tb testing.TB, o Options) *served {
 		tb.Fatal(err)
 	}
 	f := newFake(tb, l.Addr().String())
-	if _, bench := tb.(*testing.B); !bench && o.Logger == nil {
+	if _, test := tb.(*testing.T); test && o.Logger == nil {
 		o.Logger = zaptest.NewLogger(tb, zaptest.Level(zap.InfoLevel))
 	}
 	s := NewServer(f, o)
