@@ -16,8 +16,11 @@ const (
 	AcksAll    Acks = -1
 )
 
-// Append validates one v2 record batch as a client sent it, checks its sequence, and proposes it. It returns as soon as the batch is queued, in order. batch must
-// not be touched until the Pending is resolved (it is written from where it lies, and stamped in place). An error means that nothing was appended.
+// Append validates one v2 record batch as a client sent it, checks its sequence, and proposes it. It returns as soon as the batch is queued, in order. An error
+// means that nothing was appended.
+//
+// batch is written from where it lies, and stamped in place: it must not be touched until the Pending is resolved. When that fails, the batch may still be
+// on its way to the disk, so its memory must never be used for anything else; leave it to the garbage collector.
 func (p *Partition) Append(batch []byte, acks Acks) (*Pending, error) {
 	if err := p.mayAppend(acks); err != nil {
 		return nil, err

@@ -19,6 +19,9 @@
 // A proposal is stored only in the very term in which its sequence was checked, and only if all earlier ones of that term were: Admit sees to both.
 // So a batch that was refused can never be followed by a later one of the same producer that is stored.
 //
+// A failed Pending says nothing of the batch: it may be stored, and even be committed by a later leader. Whoever sends it again with the same sequence
+// gets the place of the first one.
+//
 // # Producers
 //
 // What is remembered of a producer is a function of the batch headers in the local log, in order: updated in Stored, rebuilt from the checkpoint and the

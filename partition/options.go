@@ -33,7 +33,7 @@ type Options struct {
 	Topic  string
 	Number int32
 	NodeID int32    // this node, as Leader reports it
-	Log    *log.Log // owned by the partition from here on
+	Log    *log.Log // owned by the partition once it is open
 	Config Config
 	Logger *zap.Logger      // nil: no output
 	Now    func() time.Time // nil: time.Now

@@ -78,6 +78,7 @@ type leadership struct {
 }
 
 // Open recovers the partition's state from the log and its checkpoint. The partition accepts no append before Lead is called.
+// When Open fails, the log stays open and the caller's.
 func Open(opts Options) (*Partition, error) {
 	opts = opts.ensureDefaults()
 	p := &Partition{
