@@ -192,8 +192,11 @@ func lastKept(kind indexKind, b []byte, keep func(key, value int64) bool) []byte
 // load takes over the first count entries of the file, whose checksum must be crc, and cuts off the rest. ok is false if the file does not hold them.
 func (x *index) load(count int, crc uint32) (ok bool, err error) {
 	f, err := x.fs.OpenFile(x.path, os.O_RDWR, 0)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	defer f.Close()
 	b := make([]byte, count*x.kind.entrySize)
@@ -227,7 +230,11 @@ func (x *index) cut(keep func(key, value int64) bool) (*index, error) {
 	n := sort.Search(len(all)/size, func(k int) bool { return !keep(x.kind.entry(all[k*size:])) })
 	flushed := min(n, x.state.Load().flushed)
 	shorter := &index{kind: x.kind, fs: x.fs, path: x.path, lastKey: -1, lastValue: -1}
-	if _, err := shorter.load(flushed, crc32.Checksum(all[:flushed*size], castagnoli)); err != nil {
+	ok, err := shorter.load(flushed, crc32.Checksum(all[:flushed*size], castagnoli))
+	if err == nil && !ok {
+		err = fmt.Errorf("cut %s: it does not hold the %d entries that were written", x.path, flushed)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for k := flushed; k < n; k++ {

@@ -29,7 +29,7 @@ type Log struct {
 	buffers  [][]byte // scratch of Append
 	gather   []byte   // scratch of Append
 	flusher  *flusher
-	closing  bool
+	closing  bool // no flusher is started any more
 
 	checkpointMu sync.Mutex // serialises the writing of the checkpoint; taken with no other lock, or last
 

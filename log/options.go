@@ -38,6 +38,9 @@ type Options struct {
 	FS vfs.FS
 	// SyncSlots bounds how many logs of a node call fdatasync at once: its capacity is the bound, and a sync holds one element. nil is no bound.
 	SyncSlots chan struct{}
+
+	// noFlusher is for tests that need every sync on their own goroutine.
+	noFlusher bool
 }
 
 // EnsureDefaults fills in Kafka's defaults for zero values.

@@ -33,6 +33,7 @@ func Open(dir string, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	l.mu.Lock()
+	l.closing = opts.noFlusher
 	l.configureFlusherLocked()
 	l.mu.Unlock()
 	return l, nil
@@ -367,6 +368,9 @@ func (r *recovery) cutCtl() error {
 		return nil
 	}
 	l.logger.Warn("ctl tail cut", zap.String("file", l.ctl.path), zap.Int64("position", l.ctl.size), zap.String("torn", r.ctlTear))
+	if err := l.lowerCtl(l.ctl.size); err != nil {
+		return err
+	}
 	return l.ctl.truncate(l.ctl.size)
 }
 

@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"hash/crc32"
+	"io"
 	"sync"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
@@ -22,11 +23,14 @@ func walkHeaders(file vfs.File, name string, from, to int64, f func(position int
 	start, filled := from, int64(0) // block[:filled] holds the file from start on
 	for position := from; position < to; {
 		if position+HeaderSize > start+filled {
-			n := min(headerBlock, to-position)
-			if err := readFull(file, block[:n], position); err != nil {
+			n, err := file.ReadAt(block[:min(headerBlock, to-position)], position)
+			if n < HeaderSize && position+HeaderSize <= to { // a short block is fine: the end may have been truncated meanwhile
+				if err == nil || err == io.EOF {
+					err = io.ErrUnexpectedEOF
+				}
 				return fmt.Errorf("read %s at %d: %w", name, position, err)
 			}
-			start, filled = position, n
+			start, filled = position, int64(n)
 		}
 		if position+HeaderSize > start+filled {
 			return &CorruptError{name, position, "batch header is cut off"}

@@ -44,6 +44,11 @@ func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
 	if drop == 0 && start == l.StartOffset() {
 		return nil
 	}
+	if int64(start) > l.synced.Load() { // a log must not begin after its end, also after a crash
+		if err := l.syncLocked(); err != nil {
+			return err
+		}
+	}
 	floor := l.Floor()
 	floor.Start = start
 	if drop > 0 {

@@ -141,6 +141,7 @@ func (l *Log) cutSegment(old *segment, position int64, end Offset) (*segment, er
 		return nil, err
 	}
 	defer h.release()
+	old.extent.set(position, end)
 	if err := h.file.Truncate(position); err != nil {
 		return nil, err
 	}
