@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The records of __consumer_offsets, in the schemas and versions that Kafka 4 writes for classic groups:
+// The records of __consumer_offsets, in the schemas and versions that Kafka (4.1 and later) writes for classic groups; older values are read too:
 //
-//	key version 1 (0 is read too): group, topic, partition   value version 3: offset, leader epoch, metadata, commit time
+//	key version 1 (0 is read too): group, topic, partition   value version 4: offset, leader epoch, metadata, commit time
 //	                                                         value version 1 when the client gave a retention: it alone has an expiry time
 //	key version 2: group                                     value version 3: protocol, generation, leader, members with their assignments
 //
@@ -20,7 +20,7 @@ import (
 const (
 	offsetKeyVersion   = 1
 	groupKeyVersion    = 2
-	offsetValueVersion = 3
+	offsetValueVersion = 4
 	offsetValueExpires = 1
 	groupValueVersion  = 3
 )
@@ -131,21 +131,53 @@ func (d *decoded) decodeOffset(r coordinator.Record) error {
 	if d.deleted {
 		return nil
 	}
-	v := kmsg.NewOffsetCommitValue()
-	if err := v.ReadFrom(r.Value); err != nil {
+	if err := checkVersion(r.Value, offsetValueVersion); err != nil {
 		return fmt.Errorf("decode offset value: %w", err)
 	}
-	if v.Version < 0 || v.Version > 4 {
-		return fmt.Errorf("offset value of unknown version %d", v.Version)
+	c, err := decodeOffsetValue(r.Value)
+	if err != nil {
+		return fmt.Errorf("decode offset value: %w", err)
 	}
-	d.offset = commitment{Offset: Offset{Offset: v.Offset, LeaderEpoch: -1, Metadata: v.Metadata}, committed: v.CommitTimestamp, expires: -1}
+	d.offset = c
+	return nil
+}
+
+func decodeOffsetValue(b []byte) (commitment, error) {
+	if int16(binary.BigEndian.Uint16(b)) == offsetValueVersion {
+		return decodeOffsetValue4(b[2:])
+	}
+	v := kmsg.NewOffsetCommitValue()
+	if err := v.ReadFrom(b); err != nil {
+		return commitment{}, err
+	}
+	c := commitment{Offset: Offset{Offset: v.Offset, LeaderEpoch: -1, Metadata: v.Metadata}, committed: v.CommitTimestamp, expires: -1}
 	if v.Version >= 3 {
-		d.offset.LeaderEpoch = v.LeaderEpoch
+		c.LeaderEpoch = v.LeaderEpoch
 	}
 	if v.Version == offsetValueExpires {
-		d.offset.expires = v.ExpireTimestamp
+		c.expires = max(-1, v.ExpireTimestamp)
 	}
-	return nil
+	return c, nil
+}
+
+// decodeOffsetValue4 reads what follows the version: offset (8 bytes), leader epoch (4), metadata (its length plus one as a varint, then the bytes), commit time
+// (8), tags. The tags are not looked at (see checkVersion).
+func decodeOffsetValue4(b []byte) (c commitment, err error) {
+	if len(b) < 12 {
+		return c, fmt.Errorf("%d bytes", len(b))
+	}
+	c = commitment{Offset: Offset{Offset: int64(binary.BigEndian.Uint64(b)), LeaderEpoch: int32(binary.BigEndian.Uint32(b[8:]))}, expires: -1}
+	b = b[12:]
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length == 0 || length-1 > uint64(len(b)-n) {
+		return c, fmt.Errorf("metadata of length %d in %d bytes", length, len(b))
+	}
+	c.Metadata, b = string(b[n:n+int(length-1)]), b[n+int(length-1):]
+	if len(b) < 8 {
+		return c, fmt.Errorf("commit time of %d bytes", len(b))
+	}
+	c.committed = int64(binary.BigEndian.Uint64(b))
+	return c, nil
 }
 
 func (d *decoded) decodeGroup(r coordinator.Record) error {
@@ -157,12 +189,24 @@ func (d *decoded) decodeGroup(r coordinator.Record) error {
 	if d.deleted {
 		return nil
 	}
+	if err := checkVersion(r.Value, groupValueVersion); err != nil {
+		return fmt.Errorf("decode group value: %w", err)
+	}
 	d.metadata = kmsg.NewGroupMetadataValue()
 	if err := d.metadata.ReadFrom(r.Value); err != nil {
 		return fmt.Errorf("decode group value: %w", err)
 	}
-	if v := d.metadata.Version; v < 0 || v > 4 {
-		return fmt.Errorf("group value of unknown version %d", v)
+	return nil
+}
+
+// checkVersion refuses values of versions that we do not know before anything believes their lengths: from version 4 on, kmsg follows a count of tags that only
+// the bytes themselves bound.
+func checkVersion(value []byte, highest int16) error {
+	if len(value) < 2 {
+		return fmt.Errorf("%d bytes", len(value))
+	}
+	if v := int16(binary.BigEndian.Uint16(value)); v < 0 || v > highest {
+		return fmt.Errorf("unknown version %d", v)
 	}
 	return nil
 }

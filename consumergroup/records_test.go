@@ -17,7 +17,7 @@ func TestRecordsHaveTheVersionsThatKafkaWrites(t *testing.T) {
 	if !bytes.Equal(r.Key, want) {
 		t.Errorf("offset key %x, want %x", r.Key, want)
 	}
-	want = []byte{0, 3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 0, 1, 'm', 0, 0, 0, 0, 0, 0, 0, 11}
+	want = []byte{0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 3, 2, 'm', 0, 0, 0, 0, 0, 0, 0, 11, 0}
 	if !bytes.Equal(r.Value, want) {
 		t.Errorf("offset value %x, want %x", r.Value, want)
 	}
@@ -77,7 +77,12 @@ func TestOldRecordVersionsAreRead(t *testing.T) {
 		Members: []kmsg.GroupMetadataValueMember{{MemberID: "m", SessionTimeoutMillis: 7000, RebalanceTimeoutMillis: -1, Subscription: subscription("t")}}}
 	o := kmsg.OffsetCommitValue{Version: 1, Offset: 9, CommitTimestamp: 1, ExpireTimestamp: 2}
 	k := kmsg.OffsetCommitKey{Version: 0, Group: "g", Topic: "t", Partition: 1}
-	for _, r := range []coordinator.Record{{Key: groupKey("g"), Value: v.AppendTo(nil)}, {Key: k.AppendTo(nil), Value: o.AppendTo(nil)}} {
+	k3 := kmsg.OffsetCommitKey{Version: 1, Group: "g", Topic: "t", Partition: 3}
+	o3 := kmsg.OffsetCommitValue{Version: 3, Offset: 8, LeaderEpoch: 2, Metadata: "three", CommitTimestamp: 1}
+	k4 := kmsg.OffsetCommitKey{Version: 1, Group: "g", Topic: "t", Partition: 4}
+	o4 := kmsg.OffsetCommitValue{Version: 4, Offset: 9, LeaderEpoch: 3, Metadata: "four", CommitTimestamp: 1, TopicID: [16]byte{1}}
+	for _, r := range []coordinator.Record{{Key: groupKey("g"), Value: v.AppendTo(nil)}, {Key: k.AppendTo(nil), Value: o.AppendTo(nil)},
+		{Key: k3.AppendTo(nil), Value: o3.AppendTo(nil)}, {Key: k4.AppendTo(nil), Value: o4.AppendTo(nil)}} {
 		if err := s.Replay(r); err != nil {
 			t.Fatal(err)
 		}
@@ -87,6 +92,12 @@ func TestOldRecordVersionsAreRead(t *testing.T) {
 		t.Errorf("restored %+v", g)
 	}
 	if c := g.offsets["t"][1]; c.Offset.Offset != 9 || c.LeaderEpoch != -1 || c.expires != 2 {
+		t.Errorf("restored %+v", c)
+	}
+	if c := g.offsets["t"][3]; c.Offset != (Offset{8, 2, "three"}) || c.expires != -1 {
+		t.Errorf("restored %+v", c)
+	}
+	if c := g.offsets["t"][4]; c.Offset != (Offset{9, 3, "four"}) || c.expires != -1 || c.committed != 1 {
 		t.Errorf("restored %+v", c)
 	}
 }
