@@ -381,13 +381,19 @@ func TestKafkaGetOffsetsTool(t *testing.T) {
 	}
 }
 
+// holdsPartition knows Barnabas's directories, topic/partition.id, and Kafka's, topic-partition.
+func holdsPartition(dir, topic string, partition int) bool {
+	number, _, _ := strings.Cut(filepath.Base(dir), ".")
+	return filepath.Base(filepath.Dir(dir)) == topic && number == fmt.Sprint(partition) ||
+		filepath.Base(dir) == fmt.Sprintf("%s-%d", topic, partition)
+}
+
 // segmentFiles returns the files of a partition on the broker's disk that end so.
 func segmentFiles(t testing.TB, s *server, topic string, partition int, suffix string) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(s.dataDir(), func(path string, entry os.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && strings.HasSuffix(path, suffix) &&
-			filepath.Base(filepath.Dir(path)) == fmt.Sprintf("%s-%d", topic, partition) {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, suffix) && holdsPartition(filepath.Dir(path), topic, partition) {
 			found = append(found, path)
 		}
 		return err
