@@ -27,24 +27,28 @@ func (b *Broker) Partition(topic metadata.TopicID, number int32) *partition.Part
 	return r.part // nil when it could not be opened
 }
 
-// Leader implements protocol.Backend.
+// Leader implements protocol.Backend. A replica here knows its leader from Raft; of other partitions, brokers tell each other.
 func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch int32) {
-	p := b.Partition(topic, number)
-	if p == nil {
-		return -1, -1
+	if p := b.Partition(topic, number); p != nil {
+		node, epoch, _ = p.Leader()
+		return node, epoch
 	}
-	node, epoch, _ = p.Leader()
-	return node, epoch
+	if s, ok := b.leaders.find(place{topic, number}); ok {
+		return s.node, s.epoch
+	}
+	return -1, -1
 }
 
-// InSync implements protocol.Backend. A partition whose replica here is broken has none.
+// InSync implements protocol.Backend. A leader knows from Raft, and tells the others.
 func (b *Broker) InSync(topic metadata.TopicID, number int32) []int32 {
-	p := b.Partition(topic, number)
-	t := b.Image().ByID[topic]
-	if p == nil || p.Err() != nil || t == nil || int(number) >= len(t.Partitions) {
-		return nil
+	r := b.hosting.find(topic, number)
+	if r != nil && r.err == nil && r.part.Err() == nil {
+		if in := r.group.InSync(); in != nil {
+			return in
+		}
 	}
-	return t.Partitions[number].Replicas
+	s, _ := b.leaders.find(place{topic, number})
+	return s.inSync
 }
 
 // Controller implements protocol.Backend.

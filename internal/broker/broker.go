@@ -18,8 +18,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// startLimit bounds how long a node waits for its metadata group, and then for its partitions, before it says that it cannot start.
+// startLimit bounds how long a node that is alone may take to start. One that has peers waits for them as long as it takes.
 const startLimit = 30 * time.Second
+
+// waitingNote is how often a node that waits for its peers says so.
+const waitingNote = 10 * time.Second
 
 // Options of a Broker.
 type Options struct {
@@ -36,15 +39,20 @@ type Broker struct {
 	lock       *directoryLock
 	node       *replication.Node
 	meta       *replication.Metadata
+	machine    *metadataMachine
 	state      *metadata.State
 	controller *metadata.Controller
 	hosting    *hosting
+	leaders    *leaders
+	members    *members
 	groups     *consumergroup.Service
 	server     *protocol.Server
 	listeners  []net.Listener
 
+	started chan struct{}      // closed when other nodes may ask
 	stop    context.CancelFunc // ends the goroutines counted in running
 	running sync.WaitGroup
+	serving sync.WaitGroup // one for each listener
 }
 
 // Open starts a node and returns when it serves: its metadata is current, its partitions are open, and its listeners accept. ctx bounds the start only.
@@ -52,9 +60,12 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	b := &Broker{config: opts.Config, nodeID: opts.Config.NodeID, logger: opts.Logger}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
+	b := &Broker{config: opts.Config, nodeID: opts.Config.NodeID, logger: opts.Logger, started: make(chan struct{})}
+	if b.config.Alone() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, startLimit)
+		defer cancel()
+	}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close(context.Background()))
 	}
@@ -66,57 +77,69 @@ func (b *Broker) open(ctx context.Context) error {
 	if b.lock, err = lockDirectory(b.config.LogDir, b.nodeID); err != nil {
 		return err
 	}
-	if err := b.openMetadata(ctx); err != nil {
-		return err
-	}
+	background, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.leaders, b.members = newLeaders(b), newMembers(b)
+	b.hosting = newHosting(b, filepath.Join(b.config.LogDir, "topics"))
 	b.groups = consumergroup.NewService(b.groupOptions())
-	if err := b.openPartitions(); err != nil {
+	b.server = protocol.NewServer(b, b.serverOptions())
+	if err := b.openMetadata(background); err != nil {
 		return err
 	}
-	b.server = protocol.NewServer(b, b.serverOptions())
 	if b.listeners, err = b.listen(); err != nil {
 		return err
 	}
 	if err := b.register(ctx); err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(context.Background())
-	b.stop = stop
+	if err := b.openPartitions(); err != nil {
+		return err
+	}
 	b.running.Go(func() { b.follow(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
+	b.running.Go(func() { b.members.speak(background) })
+	b.running.Go(func() { b.leaders.spread(background) })
+	if !b.config.Alone() {
+		b.running.Go(func() { b.watchInSync(background) })
+		b.running.Go(func() { b.restorePreferred(background) })
+	}
 	for i, l := range b.listeners {
-		b.running.Go(func() { b.serve(l, b.config.Listeners[i].Name) })
+		b.serving.Go(func() { b.serve(l, b.config.Listeners[i].Name) })
 	}
 	return nil
 }
 
-// openMetadata starts the metadata group and waits until everything that was committed before is known.
-func (b *Broker) openMetadata(ctx context.Context) error {
+// openMetadata starts the metadata group. What it holds is current only once register has returned.
+func (b *Broker) openMetadata(background context.Context) error {
 	var err error
+	b.state = metadata.NewState(b.logger)
+	b.machine = &metadataMachine{State: b.state}
+	b.controller = metadata.New(b.state, proposer{b}, b.controllerOptions())
 	b.node, err = replication.OpenNode(replication.NodeOptions{
 		NodeID: b.nodeID,
 		Dir:    filepath.Join(b.config.LogDir, "raft"),
 		Logger: b.logger,
+		Listen: nodeListen(b.config),
+		Peers:  b.peerAddress,
+		Answer: b.answer,
 	})
 	if err != nil {
 		return fmt.Errorf("open replication: %w", err)
 	}
-	b.state = metadata.NewState(b.logger)
-	machine := &metadataMachine{State: b.state, led: make(chan struct{})}
-	if b.meta, err = b.node.StartMetadata(replication.MetadataOptions{Machine: machine, Voters: []int32{b.nodeID}}); err != nil {
-		return fmt.Errorf("start metadata: %w", err)
-	}
-	select {
-	case <-machine.led:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the metadata group: %w", ctx.Err())
-	}
-	b.controller = metadata.New(b.state, b.meta, b.controllerOptions())
-	if b.controller.Image().ClusterID == "" {
-		if err := b.controller.SetClusterID(ctx, b.clusterID()); err != nil {
-			return fmt.Errorf("name the cluster: %w", err)
+	voters := []int32{b.nodeID}
+	if !b.config.Alone() {
+		voters = nil
+		if b.config.Controller {
+			for _, v := range b.config.Voters {
+				voters = append(voters, v.ID)
+			}
 		}
 	}
+	if b.meta, err = b.node.StartMetadata(replication.MetadataOptions{Machine: b.machine, Voters: voters}); err != nil {
+		return fmt.Errorf("start metadata: %w", err)
+	}
+	close(b.started)
+	b.running.Go(func() { b.members.preside(background) })
 	return nil
 }
 
@@ -129,11 +152,9 @@ func (b *Broker) clusterID() string {
 
 // openPartitions opens what the metadata gives to this node.
 func (b *Broker) openPartitions() error {
-	root := filepath.Join(b.config.LogDir, "topics")
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(b.hosting.root, 0o755); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
-	b.hosting = newHosting(b, root)
 	if err := b.hosting.sweep(b.Image()); err != nil {
 		return err
 	}
@@ -157,8 +178,20 @@ func (b *Broker) listen() ([]net.Listener, error) {
 	return all, nil
 }
 
-// register tells the cluster that this broker is here and where clients find it.
+// register tells the cluster that this broker is here and where it is found. When it returns, this node's metadata has everything that was committed before.
 func (b *Broker) register(ctx context.Context) error {
+	note := time.AfterFunc(waitingNote, func() { b.logger.Info("waiting for the other nodes: the metadata group has no leader yet") })
+	defer note.Stop()
+	if err := b.joinMetadata(ctx); err != nil {
+		return err
+	}
+	image, err := b.state.Wait(ctx, func(i *metadata.Image) bool { return i.ClusterID != "" })
+	if err != nil {
+		return fmt.Errorf("wait for the metadata group: %w", err)
+	}
+	if b.config.ClusterID != "" && b.config.ClusterID != image.ClusterID {
+		return fmt.Errorf("this node is configured for cluster %s, and its data is of cluster %s", b.config.ClusterID, image.ClusterID)
+	}
 	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack}
 	for i, l := range b.config.AdvertisedListeners {
 		if l.Port == 0 && i < len(b.listeners) {
@@ -166,10 +199,40 @@ func (b *Broker) register(ctx context.Context) error {
 		}
 		self.Listeners = append(self.Listeners, metadata.Listener{Name: l.Name, Host: l.Host, Port: int32(l.Port)})
 	}
-	if err := b.controller.RegisterBroker(ctx, self); err != nil {
-		return fmt.Errorf("register: %w", err)
+	if l, ok := b.nodeAddress(); ok {
+		self.Listeners = append(self.Listeners, l)
 	}
-	return nil
+	for {
+		err := b.controller.RegisterBroker(ctx, self)
+		if err == nil || ctx.Err() != nil || b.config.Alone() {
+			return err
+		}
+		b.logger.Debug("register", zap.Error(err))
+		select {
+		case <-time.After(leaderlessPause):
+		case <-ctx.Done():
+			return fmt.Errorf("register: %w", ctx.Err())
+		}
+	}
+}
+
+// joinMetadata makes a node that is no voter a follower of the metadata group.
+func (b *Broker) joinMetadata(ctx context.Context) error {
+	if b.config.Controller {
+		return nil
+	}
+	for {
+		for _, v := range b.config.Voters {
+			if _, err := b.ask(ctx, v.ID, question{Join: true}); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(leaderlessPause):
+		case <-ctx.Done():
+			return fmt.Errorf("join the metadata group: %w", ctx.Err())
+		}
+	}
 }
 
 func (b *Broker) serve(l net.Listener, name string) {
@@ -199,28 +262,40 @@ func (b *Broker) follow(ctx context.Context) {
 			if changes.DynamicConfig {
 				b.hosting.reconfigure(image)
 			}
+			if changes.Brokers {
+				b.leaders.wake()
+			}
 			for _, t := range changes.Deleted {
+				b.leaders.forget(t.ID)
 				b.groups.TopicDeleted(t.Name)
 			}
 		}
 	}
 }
 
-// Close stops serving: requests in hand are finished until ctx ends, then everything is closed in the reverse order of Open. It may be called once.
+// Close stops serving: leadership is handed over, requests in hand are finished until ctx ends, then everything is closed in the reverse order of Open. It may be
+// called once.
 func (b *Broker) Close(ctx context.Context) error {
 	var errs []error
-	if b.stop != nil {
+	if b.hosting != nil && b.meta != nil {
+		b.handOver(ctx)
+	}
+	if b.server != nil {
 		errs = append(errs, b.server.Shutdown(ctx))
-		b.stop()
-		b.running.Wait()
-	} else {
-		for _, l := range b.listeners {
-			errs = append(errs, l.Close())
+	}
+	for _, l := range b.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
 		}
 	}
+	b.serving.Wait()
 	if b.groups != nil {
 		b.groups.Close()
 	}
+	if b.stop != nil {
+		b.stop()
+	}
+	b.running.Wait()
 	if b.hosting != nil {
 		errs = append(errs, b.hosting.close())
 	}

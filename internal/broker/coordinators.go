@@ -61,11 +61,12 @@ func (b *Broker) createOffsetsTopic(ctx context.Context) (*metadata.Topic, error
 	return nil, errs[0]
 }
 
-// partitionLed starts what runs on a partition that this node now leads.
+// partitionLed starts what runs on a partition that this node now leads, and tells the other brokers.
 func (b *Broker) partitionLed(r *replica, p *partition.Partition, term log.Term) {
 	if r.topic.Name == offsetsTopic {
 		b.groups.Lead(r.number, p, int32(term))
 	}
+	b.leaders.lead(r.place(), int32(term), []int32{b.nodeID})
 }
 
 // partitionResigned stops it.
@@ -73,4 +74,5 @@ func (b *Broker) partitionResigned(r *replica) {
 	if r.topic.Name == offsetsTopic {
 		b.groups.Resign(r.number)
 	}
+	b.leaders.leave(r.place())
 }

@@ -33,6 +33,8 @@ type replica struct {
 	err error
 }
 
+func (r *replica) place() place { return place{r.topic.ID, r.number} }
+
 // hostedTopic has one slot for each partition of a topic; slots of partitions that live elsewhere stay nil.
 type hostedTopic struct {
 	topic    atomic.Pointer[metadata.Topic]
@@ -286,17 +288,17 @@ func (h *hosting) sweep(image *metadata.Image) error {
 	return nil
 }
 
-// led says whether every partition of the topic that is hosted here has a leader that is ready.
+// led says whether every partition of the topic has a leader that this node knows of.
 func (h *hosting) led(topic *metadata.Topic) bool {
-	for number := range topic.Partitions {
+	for number, p := range topic.Partitions {
 		r := h.find(topic.ID, int32(number))
-		if r == nil {
-			return false
+		if r == nil && slices.Contains(p.Replicas, h.b.nodeID) {
+			return false // it is about to be opened
 		}
-		if r.err != nil {
+		if r != nil && r.err != nil {
 			continue // will not get better by waiting
 		}
-		if node, _, _ := r.part.Leader(); node < 0 {
+		if node, _ := h.b.Leader(topic.ID, int32(number)); node < 0 {
 			return false
 		}
 	}

@@ -52,6 +52,9 @@ type Server struct {
 	Fsync                  Fsync
 	RetentionCheckInterval time.Duration
 
+	BrokerHeartbeatInterval time.Duration
+	BrokerSessionTimeout    time.Duration
+
 	OffsetsTopicPartitions        int32
 	OffsetsTopicReplicationFactor int16
 	OffsetsTopicSegmentBytes      int64
@@ -264,6 +267,8 @@ func (s *Server) fill(v *values) {
 
 	s.Fsync = Fsync(v.get("barnabas.fsync"))
 	s.RetentionCheckInterval = v.milliseconds("log.retention.check.interval.ms")
+	s.BrokerHeartbeatInterval = v.milliseconds("broker.heartbeat.interval.ms")
+	s.BrokerSessionTimeout = v.milliseconds("broker.session.timeout.ms")
 	s.groups(v)
 }
 

@@ -1,0 +1,125 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/barnabas-log/barnabas/internal/config"
+	"github.com/barnabas-log/barnabas/internal/metadata"
+)
+
+// nodeListener is the name under which a broker registers where other nodes reach it. Clients are never told of it.
+const nodeListener = "barnabas.node"
+
+// question is what one node asks another. Exactly one field is set.
+type question struct {
+	Propose []byte `json:"propose,omitempty"` // a command for the metadata group, for the node that leads it
+	Beat    *beat  `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
+	Led     *led   `json:"led,omitempty"`     // what the asking node leads
+	Join    bool   `json:"join,omitempty"`    // the asking node wants to follow the metadata group
+}
+
+// reply answers a question.
+type reply struct {
+	Index   uint64          `json:"index,omitempty"`   // of the metadata log, where a proposal ended up
+	Unknown bool            `json:"unknown,omitempty"` // the broker that beats is not registered
+	Error   *metadata.Error `json:"error,omitempty"`
+	Leader  int32           `json:"leader,omitempty"`
+}
+
+// ask puts a question to another node.
+func (b *Broker) ask(ctx context.Context, node int32, q question) (reply, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return reply{}, fmt.Errorf("encode question: %w", err)
+	}
+	answer, err := b.node.Call(ctx, node, body)
+	if err != nil {
+		return reply{}, err
+	}
+	var r reply
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return reply{}, fmt.Errorf("answer of node %d: %w", node, err)
+	}
+	if r.Error != nil {
+		return r, r.Error
+	}
+	return r, nil
+}
+
+// answer answers a question of another node. It is replication's NodeOptions.Answer.
+func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, error) {
+	select {
+	case <-b.started: // b.meta and the rest are set
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var q question
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("question of node %d: %w", from, err)
+	}
+	var r reply
+	switch {
+	case q.Propose != nil:
+		r = b.proposed(ctx, q.Propose)
+	case q.Beat != nil:
+		r = b.members.beat(from, *q.Beat)
+	case q.Led != nil:
+		b.leaders.told(from, *q.Led)
+	case q.Join:
+		r = b.join(ctx, from)
+	default:
+		return nil, fmt.Errorf("question of node %d: of a kind that this version does not know", from)
+	}
+	return json.Marshal(r)
+}
+
+// peerAddress is where another node listens for its peers: as the voters are configured, or as it registered.
+func (b *Broker) peerAddress(id int32) (string, bool) {
+	for _, v := range b.config.Voters {
+		if v.ID == id {
+			return v.Addr(), true
+		}
+	}
+	if b.state == nil {
+		return "", false
+	}
+	broker := b.state.Image().Brokers[id]
+	if broker == nil {
+		return "", false
+	}
+	for _, l := range broker.Listeners {
+		if l.Name == nodeListener {
+			return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))), true
+		}
+	}
+	return "", false
+}
+
+// nodeAddress is what this node registers as its own address among nodes; false when it has no listener for them.
+func (b *Broker) nodeAddress() (metadata.Listener, bool) {
+	if len(b.config.ControllerListeners) == 0 || b.node.Addr() == nil {
+		return metadata.Listener{}, false
+	}
+	l := metadata.Listener{Name: nodeListener, Host: b.config.ControllerListeners[0].Host, Port: int32(b.node.Addr().(*net.TCPAddr).Port)}
+	for _, v := range b.config.Voters {
+		if v.ID == b.nodeID {
+			l.Host, l.Port = v.Host, int32(v.Port)
+		}
+	}
+	if ip := net.ParseIP(l.Host); (l.Host == "" || ip != nil && ip.IsUnspecified()) && len(b.config.AdvertisedListeners) > 0 {
+		l.Host = b.config.AdvertisedListeners[0].Host
+	}
+	return l, true
+}
+
+// nodeListen is the address to listen on for other nodes, "" when this node is alone.
+func nodeListen(c *config.Server) string {
+	if c.Alone() || len(c.ControllerListeners) == 0 {
+		return ""
+	}
+	return c.ControllerListeners[0].Addr()
+}
