@@ -29,6 +29,8 @@ type replica struct {
 	dir    string
 	part   *partition.Partition
 	group  *replication.Group
+	// inSync is how many replicas were in sync when it was looked at last (watchInSync).
+	inSync atomic.Int32
 	// err is why the replica could not be opened; part and group are nil then.
 	err error
 }
@@ -166,11 +168,13 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger})
+	assigned := r.topic.Partitions[r.number].Replicas
+	r.inSync.Store(int32(len(assigned)))
+	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger,
+		InSyncCount: func() int { return int(r.inSync.Load()) }})
 	if err != nil {
 		return errors.Join(fmt.Errorf("open partition: %w", err), l.Close())
 	}
-	assigned := r.topic.Partitions[r.number].Replicas
 	g, err := h.b.node.StartGroup(replication.GroupOptions{
 		ID:        groupID(r.topic.ID, r.number),
 		Log:       l,

@@ -46,6 +46,7 @@ func (b *Broker) watchInSync(ctx context.Context) {
 			b.hosting.each(func(r *replica) {
 				if _, epoch, here := r.part.Leader(); here {
 					if in := r.group.InSync(); in != nil {
+						r.inSync.Store(int32(len(in)))
 						b.leaders.lead(r.place(), epoch, in)
 					}
 				}
