@@ -48,7 +48,7 @@ func (l *Log) locateBatch(i Index, list controls) (located, error) {
 	bytes, _ := s.extent.get()
 	first := Index(s.firstIndex.Load())
 	at, walk := first, int64(0)
-	key, value, ok, err := s.indexes.search(func(key, value int64) bool { return first+Index(key) <= i && value < bytes })
+	key, value, ok, err := s.search(s.indexes, func(key, value int64) bool { return first+Index(key) <= i && value < bytes })
 	if err != nil {
 		return located{}, err
 	}

@@ -143,7 +143,7 @@ func (l *Log) bounds(s *segment, h *handle, from, limit Offset, maxBytes int64, 
 	}
 	// Begin at the last indexed batch within the range, then go from header to header.
 	walk := start
-	key, value, ok, err := s.offsets.search(func(key, value int64) bool {
+	key, value, ok, err := s.search(s.offsets, func(key, value int64) bool {
 		return value <= start+maxBytes && s.base+Offset(key) < limit && value < bytes
 	})
 	if err != nil {
@@ -183,7 +183,7 @@ func (l *Log) startOf(s *segment, h *handle, o Offset, bytes int64) (int64, erro
 		return e.position, nil
 	}
 	relative := int64(o - s.base)
-	_, walk, ok, err := s.offsets.search(func(key, value int64) bool { return key <= relative && value < bytes })
+	_, walk, ok, err := s.search(s.offsets, func(key, value int64) bool { return key <= relative && value < bytes })
 	if err != nil {
 		return 0, err
 	}

@@ -31,15 +31,15 @@ func (r *recovery) loadSealed(s *segment) error {
 		}
 	}
 	r.log.logger.Info("rebuilding indexes", zap.String("segment", s.path))
+	if err := r.rewriteIndexes(s); err != nil {
+		return err
+	}
 	position, reason, err := r.verify(s, &scanner{file: h.file, size: size}, 0)
 	if err != nil {
 		return err
 	}
 	if reason != "" {
 		return &CorruptError{s.path, position, reason}
-	}
-	if err := r.rewriteIndexes(s); err != nil {
-		return err
 	}
 	if err := s.finish(); err != nil {
 		return err

@@ -201,6 +201,19 @@ func (s *segment) retire() error {
 	return s.unpin()
 }
 
+// search is x.search, with ErrNotFound when the index went away because the segment did.
+func (s *segment) search(x *index, keep func(key, value int64) bool) (key, value int64, ok bool, err error) {
+	key, value, ok, err = x.search(keep)
+	if errors.Is(err, os.ErrNotExist) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.removed {
+			err = ErrNotFound
+		}
+	}
+	return key, value, ok, err
+}
+
 // unlink removes the files, .log last but one sync: without it the others mean nothing.
 func (s *segment) unlink() error {
 	if err := s.retire(); err != nil {

@@ -19,7 +19,16 @@ const searchExpansion = 256 << 20
 // OffsetForTime finds the first record with a timestamp of at least ms and an offset in [StartOffset, limit). ok is false if there is none. A batch
 // that cannot be decoded answers with its first offset.
 func (l *Log) OffsetForTime(ms int64, limit Offset) (t Timed, ok bool, err error) {
-	start := l.StartOffset()
+	for {
+		start := l.StartOffset()
+		t, ok, err = l.offsetForTime(ms, start, limit)
+		if !errors.Is(err, ErrNotFound) || start == l.StartOffset() { // else a segment was trimmed away meanwhile
+			return t, ok, err
+		}
+	}
+}
+
+func (l *Log) offsetForTime(ms int64, start, limit Offset) (t Timed, ok bool, err error) {
 	limit = min(limit, l.EndOffset())
 	v := l.view.Load()
 	for k := v.at(start); k < len(v.segments); k++ {
@@ -31,7 +40,7 @@ func (l *Log) OffsetForTime(ms int64, limit Offset) (t Timed, ok bool, err error
 			continue
 		}
 		t, ok, err = l.timeInSegment(s, ms, max(start, s.base), limit)
-		if ok || err != nil && !errors.Is(err, ErrNotFound) {
+		if ok || err != nil {
 			return t, ok, err
 		}
 	}
@@ -41,7 +50,7 @@ func (l *Log) OffsetForTime(ms int64, limit Offset) (t Timed, ok bool, err error
 // timeInSegment searches one segment for the first record of at least ms within [start, limit).
 func (l *Log) timeInSegment(s *segment, ms int64, start, limit Offset) (t Timed, ok bool, err error) {
 	// Everything up to an index entry with a smaller timestamp is older; an entry that equals ms is the first batch that reached it.
-	_, relative, indexed, err := s.times.search(func(key, _ int64) bool { return key <= ms })
+	_, relative, indexed, err := s.search(s.times, func(key, _ int64) bool { return key <= ms })
 	if err != nil {
 		return t, false, err
 	}
@@ -94,7 +103,16 @@ func firstRecord(h *handle, position int64, header Header, start, limit Offset, 
 
 // MaxTimestamp finds the first record that carries the largest timestamp in [StartOffset, limit). ok is false if there is no record with a timestamp.
 func (l *Log) MaxTimestamp(limit Offset) (t Timed, ok bool, err error) {
-	start := l.StartOffset()
+	for {
+		start := l.StartOffset()
+		t, ok, err = l.maxTimestamp(start, limit)
+		if !errors.Is(err, ErrNotFound) || start == l.StartOffset() { // else a segment was trimmed away meanwhile
+			return t, ok, err
+		}
+	}
+}
+
+func (l *Log) maxTimestamp(start, limit Offset) (t Timed, ok bool, err error) {
 	limit = min(limit, l.EndOffset())
 	t, ok, whole, err := l.maximumOfCut(start, limit)
 	if err != nil {
@@ -157,7 +175,7 @@ func (l *Log) maximumOf(s *segment, start, limit Offset) (timestamp int64, offse
 	}
 	// It lies outside. Up to an index entry within the range the entry has the answer; the rest is read.
 	timestamp, offset = noTimestamp, max(start, s.base)
-	key, relative, ok, err := s.times.search(func(_, value int64) bool { return s.base+Offset(value) < limit })
+	key, relative, ok, err := s.search(s.times, func(_, value int64) bool { return s.base+Offset(value) < limit })
 	if err != nil {
 		return timestamp, offset, err
 	}
