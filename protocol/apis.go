@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -83,10 +84,13 @@ type Served struct {
 func APIs() []Served {
 	served := make([]Served, len(apis))
 	for i, a := range apis {
-		served[i] = Served{Key: a.key, Name: kmsg.NameForKey(a.key), Min: a.min, Max: a.max}
+		served[i] = Served{Key: a.key, Name: kafkaName(a.key), Min: a.min, Max: a.max}
 	}
 	return served
 }
+
+// kafkaName is an API's name as Kafka writes it: kmsg follows Go's way with initials (InitProducerID).
+func kafkaName(key int16) string { return strings.ReplaceAll(kmsg.NameForKey(key), "ID", "Id") }
 
 // byKey indexes apis. It is built once, before any connection.
 func byKey(rows []api) map[int16]*api {

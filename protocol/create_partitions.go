@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CreatePartitions (37), versions 0 to 3. v3 may be throttled.
+// CreatePartitions (37), versions 0 to 3; v2 is flexible, v3 may be throttled.
 func (s *Server) createPartitions(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.CreatePartitionsRequest)
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
@@ -26,9 +26,14 @@ func (s *Server) createPartitions(ctx context.Context, c *call) (kmsg.Response, 
 			continue // answered already
 		case named[t.Topic] > 1:
 			named[t.Topic] = 0
-			err = refuse(codeInvalidRequest, "the request names topic %q more than once", t.Topic)
+			err = errDuplicateTopic
+		case internalTopics[t.Topic]:
+			err = refuse(codeInvalidRequest, "The number of partitions of internal topic %s cannot be changed: what is in it would be looked for elsewhere.", t.Topic)
 		default:
 			more := metadata.NewPartitions{Topic: t.Topic, Count: t.Count}
+			if t.Assignment != nil { // an empty one is not the same as none
+				more.Assignment = make([][]int32, 0, len(t.Assignment))
+			}
 			for _, a := range t.Assignment {
 				more.Assignment = append(more.Assignment, a.Replicas)
 			}

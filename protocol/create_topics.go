@@ -24,33 +24,42 @@ func (s *Server) createTopics(ctx context.Context, c *call) (kmsg.Response, erro
 		named[req.Topics[i].Topic]++
 	}
 	var wanted []metadata.NewTopic
+	var places []int // where the answers to wanted belong
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		err := error(nil)
-		if named[t.Topic] > 1 {
-			err = refuse(codeInvalidRequest, "the request names topic %q more than once", t.Topic)
+		times := named[t.Topic]
+		named[t.Topic] = 0
+		if times == 0 {
+			continue // a topic named twice is answered once
 		}
-		var topic metadata.NewTopic
+		topic, err := newTopic(t)
+		if times > 1 {
+			err = errDuplicateTopic
+		}
 		if err == nil {
-			topic, err = newTopic(t)
+			wanted, places = append(wanted, topic), append(places, len(resp.Topics))
 		}
-		if err == nil {
-			wanted = append(wanted, topic)
-		} else if named[t.Topic] > 0 { // a topic named twice is answered once
-			resp.Topics = append(resp.Topics, s.createdTopic(t.Topic, nil, err))
-			named[t.Topic] = 0
-		}
+		resp.Topics = append(resp.Topics, s.createdTopic(t.Topic, nil, err))
 	}
 	topics, errs := s.backend.Admin().CreateTopics(ctx, wanted, req.ValidateOnly)
-	for i := range wanted {
-		resp.Topics = append(resp.Topics, s.createdTopic(wanted[i].Name, topics[i], errs[i]))
+	for i, place := range places {
+		resp.Topics[place] = s.createdTopic(wanted[i].Name, topics[i], errs[i])
+		if req.ValidateOnly {
+			resp.Topics[place].TopicID = metadata.TopicID{} // there is no such topic
+		}
 	}
 	return resp, nil
 }
 
+// errDuplicateTopic refuses a topic that a request names more than once.
+var errDuplicateTopic = refuse(codeInvalidRequest, "Duplicate topic name.")
+
 // newTopic reads one topic of the request.
 func newTopic(t *kmsg.CreateTopicsRequestTopic) (metadata.NewTopic, error) {
 	n := metadata.NewTopic{Name: t.Topic, Partitions: t.NumPartitions, ReplicationFactor: t.ReplicationFactor}
+	if internalTopics[t.Topic] {
+		return n, refuse(codeInvalidRequest, "Creation of internal topic %s is prohibited: the broker makes it when it is needed.", t.Topic)
+	}
 	if len(t.ReplicaAssignment) > 0 {
 		if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
 			return n, refuse(codeInvalidRequest, "with a replica assignment, partitions and replication factor must be -1")
@@ -79,11 +88,12 @@ func newTopic(t *kmsg.CreateTopicsRequestTopic) (metadata.NewTopic, error) {
 func (s *Server) createdTopic(name string, t *metadata.Topic, err error) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic = name
-	if err != nil {
+	if err != nil || t == nil {
 		out.ErrorCode, out.ErrorMessage = s.code(err), message(err)
 		return out
 	}
 	out.TopicID = t.ID
+	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // null means that they may not be seen
 	out.NumPartitions = int32(len(t.Partitions))
 	if len(t.Partitions) > 0 {
 		out.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
@@ -91,6 +101,9 @@ func (s *Server) createdTopic(name string, t *metadata.Topic, err error) kmsg.Cr
 	for _, row := range s.backend.TopicConfig(t) {
 		entry := kmsg.NewCreateTopicsResponseTopicConfig()
 		entry.Name, entry.Value, entry.ReadOnly, entry.Source, entry.IsSensitive = row.Name, row.Value, row.ReadOnly, row.Source, row.Sensitive
+		if row.Sensitive {
+			entry.Value = nil
+		}
 		out.Configs = append(out.Configs, entry)
 	}
 	return out

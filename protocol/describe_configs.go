@@ -12,6 +12,7 @@ import (
 // DescribeConfigs (32), versions 0 to 4. v1 adds the source and the synonyms, v3 the type and the documentation.
 //
 // Topics and brokers are described. A broker is described by itself (clients send the request there); the empty name stands for the cluster-wide dynamic default.
+// Groups are not: what Kafka lets one set on a group belongs to the next-generation protocol and to share groups, and neither is served.
 func (s *Server) describeConfigs(_ context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.DescribeConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
@@ -36,6 +37,9 @@ func (s *Server) describeConfigs(_ context.Context, c *call) (kmsg.Response, err
 func (s *Server) configRows(kind kmsg.ConfigResourceType, name string) ([]ConfigEntry, error) {
 	switch kind {
 	case kmsg.ConfigResourceTypeTopic:
+		if err := metadata.ValidateTopicName(name); err != nil {
+			return nil, err
+		}
 		t := s.backend.Image().Topics[name]
 		if t == nil {
 			return nil, refuse(codeUnknownTopicOrPartition, "topic %q does not exist", name)
@@ -46,7 +50,7 @@ func (s *Server) configRows(kind kmsg.ConfigResourceType, name string) ([]Config
 		if name != "" {
 			id, err := strconv.ParseInt(name, 10, 32)
 			if err != nil || int32(id) != s.backend.NodeID() {
-				return nil, refuse(codeInvalidRequest, "this is broker %d, not %q", s.backend.NodeID(), name)
+				return nil, refuse(codeInvalidRequest, "Unexpected broker id, expected %d or empty string, but received %s", s.backend.NodeID(), name)
 			}
 			node = int32(id)
 		}

@@ -15,7 +15,6 @@ func (s *Server) describeGroups(ctx context.Context, c *call) (kmsg.Response, er
 		d := s.backend.Groups().Describe(ctx, group)
 		out := kmsg.NewDescribeGroupsResponseGroup()
 		out.Group, out.ErrorCode, out.State, out.ProtocolType, out.Protocol = group, d.Code, d.State, d.ProtocolType, d.Protocol
-		out.AuthorizedOperations = operations(req.IncludeAuthorizedOperations, groupOperations)
 		if d.Code == codeGroupIDNotFound {
 			out.State = "Dead"
 			if req.Version < 6 {
@@ -24,6 +23,7 @@ func (s *Server) describeGroups(ctx context.Context, c *call) (kmsg.Response, er
 				out.ErrorMessage = message(refuse(d.Code, "group %q does not exist", group))
 			}
 		}
+		out.AuthorizedOperations = operations(req.IncludeAuthorizedOperations && out.ErrorCode == codeNone, groupOperations)
 		for _, m := range d.Members {
 			member := kmsg.NewDescribeGroupsResponseGroupMember()
 			member.MemberID, member.InstanceID, member.ClientID, member.ClientHost = m.ID, m.InstanceID, m.ClientID, m.ClientHost

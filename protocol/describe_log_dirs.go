@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -12,10 +11,15 @@ import (
 func (s *Server) describeLogDirs(_ context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.DescribeLogDirsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
-	wanted := func(r LogDirReplica) bool {
-		return req.Topics == nil || slices.ContainsFunc(req.Topics, func(t kmsg.DescribeLogDirsRequestTopic) bool {
-			return t.Topic == r.Topic && slices.Contains(t.Partitions, r.Partition)
-		})
+	type replica struct {
+		topic     string
+		partition int32
+	}
+	named := map[replica]bool{}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			named[replica{t.Topic, p}] = true
+		}
 	}
 	for _, dir := range s.backend.LogDirs() {
 		out := kmsg.NewDescribeLogDirsResponseDir()
@@ -25,8 +29,8 @@ func (s *Server) describeLogDirs(_ context.Context, c *call) (kmsg.Response, err
 		}
 		topics := map[string]int{}
 		for _, r := range dir.Replicas {
-			if !wanted(r) {
-				continue
+			if req.Topics != nil && !named[replica{r.Topic, r.Partition}] {
+				continue // null stands for all of them
 			}
 			i, known := topics[r.Topic]
 			if !known {

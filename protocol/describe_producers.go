@@ -8,7 +8,6 @@ import (
 )
 
 // DescribeProducers (61), version 0: the producers that a partition remembers. Only the leader answers.
-
 func (s *Server) describeProducers(_ context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)

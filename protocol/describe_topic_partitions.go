@@ -19,14 +19,19 @@ func (s *Server) describeTopicPartitions(_ context.Context, c *call) (kmsg.Respo
 	req := c.request.(*kmsg.DescribeTopicPartitionsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
 	image := s.backend.Image()
-	left := int(req.ResponsePartitionLimit)
-	if left <= 0 || left > maxDescribedPartitions {
-		left = maxDescribedPartitions
+	if err := checkCursor(req); err != nil {
+		for _, t := range req.Topics {
+			out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			out.Topic, out.ErrorCode = &t.Topic, s.code(err)
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp, nil
 	}
+	left := min(max(1, int(req.ResponsePartitionLimit)), maxDescribedPartitions)
 	for _, name := range describedNames(req, image) {
 		first := int32(0)
 		if req.Cursor != nil && req.Cursor.Topic == name {
-			first = max(0, req.Cursor.Partition)
+			first = req.Cursor.Partition
 		}
 		if left == 0 {
 			next := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
@@ -57,6 +62,18 @@ func (s *Server) describeTopicPartitions(_ context.Context, c *call) (kmsg.Respo
 	return resp, nil
 }
 
+// checkCursor says whether the cursor is a place in what the request asks for.
+func checkCursor(req *kmsg.DescribeTopicPartitionsRequest) error {
+	switch at := req.Cursor; {
+	case at == nil:
+	case at.Partition < 0:
+		return refuse(codeInvalidRequest, "the cursor's partition %d is not valid", at.Partition)
+	case len(req.Topics) > 0 && !slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == at.Topic }):
+		return refuse(codeInvalidRequest, "the cursor's topic %s is not among the topics", at.Topic)
+	}
+	return nil
+}
+
 // describedNames are the topics asked for (all when none is named), sorted, without those before the cursor.
 func describedNames(req *kmsg.DescribeTopicPartitionsRequest, image *metadata.Image) []string {
 	var names []string
@@ -83,6 +100,7 @@ func (s *Server) describedTopic(image *metadata.Image, t *metadata.Topic, first,
 		partition := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		partition.Partition, partition.ErrorCode, partition.LeaderID, partition.LeaderEpoch = number, p.code, p.leader, p.epoch
 		partition.Replicas, partition.ISR, partition.OfflineReplicas = p.replicas, p.inSync, p.offline
+		partition.EligibleLeaderReplicas, partition.LastKnownELR = []int32{}, []int32{} // Kafka's tools do not take null, though the schema has it
 		// Nullable on the wire, but the Java client fails with a null pointer when they are null.
 		partition.EligibleLeaderReplicas, partition.LastKnownELR = []int32{}, []int32{}
 		out.Partitions = append(out.Partitions, partition)

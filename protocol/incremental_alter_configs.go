@@ -11,14 +11,23 @@ import (
 func (s *Server) incrementalAlterConfigs(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.IncrementalAlterConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	ctx, cancel := context.WithTimeout(ctx, alterTimeout)
+	defer cancel()
+	named := make(map[metadata.ConfigResource]int, len(req.Resources))
+	for i := range req.Resources {
+		named[resource(req.Resources[i].ResourceType, req.Resources[i].ResourceName)]++
+	}
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		ops := make([]metadata.ConfigOp, len(r.Configs))
 		seen := make(map[string]bool, len(r.Configs))
 		err := error(nil)
+		if named[resource(r.ResourceType, r.ResourceName)] > 1 {
+			err = errDuplicateResource
+		}
 		for j, config := range r.Configs {
 			if seen[config.Name] {
-				err = refuse(codeInvalidRequest, "configuration %s is given twice", config.Name)
+				err = refuse(codeInvalidRequest, "Error due to duplicate config keys: %s", config.Name)
 			}
 			seen[config.Name] = true
 			ops[j] = metadata.ConfigOp{Name: config.Name, Op: int8(config.Op), Value: config.Value}

@@ -33,6 +33,9 @@ func (s *Server) offsetDelete(ctx context.Context, c *call) (kmsg.Response, erro
 			answers = append(answers, &answer.ErrorCode)
 		}
 	}
+	if len(known) == 0 {
+		return resp, nil // the group is not asked, as in Kafka
+	}
 	codes, code := s.backend.Groups().DeleteOffsets(ctx, req.Group, known)
 	if code != codeNone {
 		resp.ErrorCode, resp.Topics = code, nil

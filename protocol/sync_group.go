@@ -11,6 +11,10 @@ import (
 func (s *Server) syncGroup(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.SyncGroupRequest)
 	resp := req.ResponseKind().(*kmsg.SyncGroupResponse)
+	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
+		resp.ErrorCode, resp.MemberAssignment = codeInconsistentGroupProtocol, []byte{}
+		return resp, nil
+	}
 	sync := consumergroup.SyncRequest{
 		Group:        req.Group,
 		Generation:   req.Generation,
@@ -24,10 +28,7 @@ func (s *Server) syncGroup(ctx context.Context, c *call) (kmsg.Response, error) 
 		sync.Assignments[a.MemberID] = a.MemberAssignment
 	}
 	r := s.backend.Groups().Sync(ctx, sync)
-	resp.ErrorCode, resp.MemberAssignment = r.Code, r.Assignment
-	if resp.MemberAssignment == nil {
-		resp.MemberAssignment = []byte{} // not nullable
-	}
+	resp.ErrorCode, resp.MemberAssignment = r.Code, notNil(r.Assignment)
 	if r.Code == codeNone {
 		resp.ProtocolType, resp.Protocol = &r.ProtocolType, &r.Protocol
 	}
