@@ -11,7 +11,7 @@ import (
 // TestPowerCutAtEverySync cuts the power around every fsync of a random history, and sometimes again while the log recovers from that. Everything that
 // was acknowledged must be there, nothing may be invented, and what is there must be sound.
 func TestPowerCutAtEverySync(t *testing.T) {
-	seeds, steps := 12, 60
+	seeds, steps := 6, 60
 	if long() {
 		seeds, steps = 500, 200
 	}

@@ -261,7 +261,6 @@ func damage(t *testing.T, files vfs.FS, name string, position int64) {
 }
 
 func TestDamageBeforeTheTailIsRefusedWithItsPlace(t *testing.T) {
-	const batch = int64(HeaderSize + 2*108)
 	for _, c := range []struct {
 		file     string
 		position int64
@@ -293,7 +292,6 @@ func TestDamageBeforeTheTailIsRefusedWithItsPlace(t *testing.T) {
 			t.Fatalf("%s: %+v %v", c.file, report, err)
 		}
 	}
-	_ = batch
 }
 
 func TestNewerVersionIsUnsupportedNotCorrupt(t *testing.T) {

@@ -90,7 +90,7 @@ func firstRecord(h *handle, position int64, header Header, start, limit Offset, 
 	err = record.Each(batch, searchExpansion, func(r record.Record) error {
 		if o := Offset(r.Offset); o >= start && o < limit && wanted(r.Timestamp) {
 			t.Offset, t.Timestamp, ok = o, r.Timestamp, true
-			return record.Stop
+			return record.ErrStop
 		}
 		return nil
 	})

@@ -27,8 +27,8 @@ var (
 	ErrTooLarge  = errors.New("record batch expands beyond the limit")
 )
 
-// Stop ends Each early without an error.
-var Stop = errors.New("stop")
+// ErrStop ends Each early without an error.
+var ErrStop = errors.New("stop")
 
 // Positions in the header of a v2 batch. The CRC covers everything from attributes on.
 const (
@@ -52,7 +52,7 @@ const (
 )
 
 // Each calls f with every record of a v2 batch in order. A batch that would expand to more than maxBytes fails with ErrTooLarge before
-// that much memory is used. When f returns an error, Each ends with it (or with nil for Stop). The CRC is not checked. The slices in a record are valid
+// that much memory is used. When f returns an error, Each ends with it (or with nil for ErrStop). The CRC is not checked. The slices in a record are valid
 // after Each returns, but those of an uncompressed batch alias it.
 func Each(batch []byte, maxBytes int, f func(Record) error) error {
 	if len(batch) < headerSize {
@@ -96,7 +96,7 @@ func eachRecord(batch, payload []byte, appendTime bool, f func(Record) error) er
 			r.Timestamp = maxTimestamp
 		}
 		if err := f(r); err != nil {
-			if errors.Is(err, Stop) {
+			if errors.Is(err, ErrStop) {
 				return nil
 			}
 			return err

@@ -110,7 +110,7 @@ func TestEveryCodecGivesBackWhatWasBuilt(t *testing.T) {
 				}
 			}
 			count := 0
-			if err := Each(batch, 1<<20, func(Record) error { count++; return Stop }); err != nil || count != 1 {
+			if err := Each(batch, 1<<20, func(Record) error { count++; return ErrStop }); err != nil || count != 1 {
 				t.Fatal(count, err)
 			}
 			mine := errors.New("mine")
