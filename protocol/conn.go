@@ -91,13 +91,24 @@ func (c *conn) serve() {
 	if cause := c.failure.Load(); cause != nil {
 		err = *cause
 	}
+	if !errors.As(err, new(*panicked)) { // that was logged with its stack
+		c.explain(err)
+	}
+}
+
+// explain logs why the connection ends. What the network and well-behaved clients do is of no interest; a client that sends what makes no sense is
+// worth a line, but however many it sends, not more than a few lines a second.
+func (c *conn) explain(err error) {
+	var network net.Error
+	reason := zap.NamedError("reason", err)
 	switch {
-	case errors.Is(err, errQuit), errors.Is(err, net.ErrClosed):
-		c.log.Debug("connection closed", zap.NamedError("reason", err))
-	case errors.As(err, new(*panicked)):
-		// Logged with its stack where it was caught.
+	case errors.Is(err, errQuit), errors.Is(err, net.ErrClosed), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, context.Canceled), errors.Is(err, errRefusedUnheard):
+		c.log.Debug("connection closed", reason)
+	case c.server.complaints.allow(time.Now()):
+		c.log.Info("connection closed because of what the client sent", reason)
 	default:
-		c.log.Debug("connection closed on an error", zap.NamedError("reason", err))
+		c.log.Debug("connection closed because of what the client sent", reason)
 	}
 }
 

@@ -98,7 +98,12 @@ func TestAcksZeroIsNotAnswered(t *testing.T) {
 		t.Fatalf("reply to %d: a produce with acks=0 was answered", id)
 	}
 	until(t, "both are committed", func() bool { return s.group("t", 0).p.HighWatermark() == 6 })
+	// A refusal cannot be answered: the connection ends, after the replies that came before it.
+	want = c.send(produceTo("t", 0, 9, 1, batch(1)))
 	c.send(produceTo("nowhere", 0, 9, 0, batch(1)))
+	if id, _ := c.receive(); id != want {
+		t.Fatalf("reply to %d, want %d", id, want)
+	}
 	c.wantClosed()
 }
 
@@ -127,7 +132,8 @@ func TestAProduceThatIsLateIsToldSo(t *testing.T) {
 }
 
 func TestWhatIsNotServedClosesTheConnection(t *testing.T) {
-	s := serve(t, Options{})
+	core, logged := observer.New(zap.InfoLevel)
+	s := serve(t, Options{Logger: zap.New(core)})
 	for name, b := range map[string][]byte{
 		"unknown key":           {0, 0, 0, 10, 3, 0xff, 0, 0, 0, 0, 0, 1, 0xff, 0xff},
 		"version too high":      {0, 0, 0, 10, 0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff},
@@ -143,7 +149,33 @@ func TestWhatIsNotServedClosesTheConnection(t *testing.T) {
 			c := dial(t, s)
 			c.Write(b)
 			c.wantClosed()
+			until(t, "the reason is in the log", func() bool {
+				all := logged.TakeAll()
+				return len(all) == 1 && all[0].Level == zap.InfoLevel && all[0].ContextMap()["reason"] != nil
+			})
 		})
+	}
+}
+
+// A flood of rubbish does not become a flood of log lines.
+func TestComplaintsAreLimited(t *testing.T) {
+	var c complaints
+	now, allowed := time.Unix(5, 0), 0
+	for range 1000 {
+		if c.allow(now) {
+			allowed++
+		}
+	}
+	if allowed != maxComplaints || !c.allow(now.Add(time.Second)) {
+		t.Errorf("%d lines in a second", allowed)
+	}
+}
+
+func TestClientsSayWhatTheyAre(t *testing.T) {
+	s := serve(t, Options{})
+	dial(t, s).ask(apiVersionsRequest(3))
+	if all := s.server.Clients(); len(all) != 1 || all[0].Software != "raw" || all[0].Version != "1.0" || all[0].Listener != "PLAINTEXT" {
+		t.Errorf("%+v", all)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 // DeleteRecords (21), versions 0 to 2; v2 is flexible. The log start moves through the partition's group, so every partition is asked at once and
 // the reply waits for all of them, or for the request's timeout.
-
 func (s *Server) deleteRecords(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.DeleteRecordsRequest)
 	resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)

@@ -11,7 +11,6 @@ import (
 // There are no transactions yet: a transactional id is answered with UNSUPPORTED_VERSION, which clients take as final, and no API of the
 // transaction family is advertised. An idempotent producer gets an id that no producer has had, at epoch 0; what it says of an earlier id is
 // ignored, as in Kafka.
-
 func (s *Server) initProducerID(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.InitProducerIDRequest)
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)

@@ -13,7 +13,6 @@ import (
 // tiered (-6). v10's timeout is of no use: nothing here waits for remote storage.
 //
 // v0 was removed from Kafka 4.0 and is kept for old tools. It can only answer with the offset that v1 would give, and the log start.
-
 func (s *Server) listOffsets(_ context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.ListOffsetsRequest)
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)

@@ -9,7 +9,6 @@ import (
 
 // OffsetForLeaderEpoch (23), versions 0 to 4. v1 answers which epoch the offset belongs to, v2 lets the client name the epoch that it believes to be
 // current, v3 adds the replica's id, which is of no use here. Only the leader answers.
-
 func (s *Server) offsetForLeaderEpoch(_ context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.OffsetForLeaderEpochRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)

@@ -323,6 +323,9 @@ func (w *produceWriter) take(r *produceReply) (err error) {
 		return err
 	}
 	w.buffer, err = w.conn.server.finishProduce(w.buffer, r, w.conn.listener)
+	if err != nil { // the end of the connection; what was answered before it still leaves
+		_ = w.flush()
+	}
 	return err
 }
 

@@ -49,15 +49,16 @@ func setDefaultInt[T int | int64](v *T, d T) {
 
 // Server speaks Kafka's protocol on any number of listeners.
 type Server struct {
-	backend  Backend
-	opts     Options
-	log      *zap.Logger
-	table    map[int16]*api
-	versions []kmsg.ApiVersionsResponseApiKey // what ApiVersions answers, printed from the table
-	shapes   shapes
-	budget   *budget
-	zombies  zombies
-	sessions *sessions
+	backend    Backend
+	opts       Options
+	log        *zap.Logger
+	table      map[int16]*api
+	versions   []kmsg.ApiVersionsResponseApiKey // what ApiVersions answers, printed from the table
+	shapes     shapes
+	budget     *budget
+	zombies    zombies
+	sessions   *sessions
+	complaints complaints
 
 	frameTimeout time.Duration // the constant, except in tests
 
@@ -219,4 +220,26 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
+}
+
+// Client is one open connection, for whoever asks who is still on an old client. Software and Version are empty until the client has said them, which
+// old ones never do.
+type Client struct {
+	Address, Listener string
+	Software, Version string
+}
+
+// Clients lists the open connections, in no order.
+func (s *Server) Clients() []Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clients := make([]Client, 0, len(s.conns))
+	for c := range s.conns {
+		each := Client{Address: c.nc.RemoteAddr().String(), Listener: c.listener}
+		if said := c.software.Load(); said != nil {
+			each.Software, each.Version = said.name, said.version
+		}
+		clients = append(clients, each)
+	}
+	return clients
 }
