@@ -202,7 +202,7 @@ func TestListPartitionReassignmentsIsEmpty(t *testing.T) {
 	}
 }
 
-func TestDescribeProducers(t *testing.T) {
+func TestProducersOfALeaderOnly(t *testing.T) {
 	s := administer(t, Options{})
 	topic := s.topic("t", 2)
 	s.host(topic)
