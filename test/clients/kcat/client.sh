@@ -49,7 +49,7 @@ case $verb in
       -X topic.metadata.propagation.max.ms=3000 "$@"
     ;;
   consume)
-    exec kcat -C -E -u -q -t "$topic" -o "$from" -c "$count" -f "$FORMAT" -X fetch.message.max.bytes=2000000 "$@"
+    exec kcat -C -E -q -t "$topic" -o "$from" -c "$count" -f "$FORMAT" -X fetch.message.max.bytes=2000000 "$@"
     ;;
   group)
     exec kcat -E -u -f "$FORMAT" -X auto.offset.reset=earliest -X session.timeout.ms="$session" \
