@@ -55,7 +55,7 @@ func (p *Partition) storedLocked(e *Entry) {
 	d.stored, d.index, d.next = true, e.Index, e.NextOffset
 	if e.Kind == log.KindBatch {
 		d.result.BaseOffset = e.BaseOffset
-		if d.acks != AcksAll {
+		if d.acks != AcksAll || answerWhenStored {
 			d.resolveLocked(p.log.StartOffset(), nil)
 			p.queue.drop(e.Token)
 		}
