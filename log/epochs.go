@@ -36,6 +36,15 @@ func (t epochTable) termAt(i Index) Term {
 	return t[k-1].term
 }
 
+// above drops the terms of which every entry has an index below i. What readers no longer see may still be followed after a truncation: the log
+// start does not matter here.
+func (t epochTable) above(i Index) epochTable {
+	for len(t) > 1 && t[1].index <= i {
+		t = t[1:]
+	}
+	return t
+}
+
 // since drops the terms that ended at or before the offset, but never the last one.
 func (t epochTable) since(o Offset) epochTable {
 	for len(t) > 1 && t[1].offset <= o {

@@ -450,3 +450,27 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// A trim used to forget the terms that had ended before the log start. When the suffix was truncated back to one of them, its batches had no term any
+// more, and the next recovery took them for damage and cut them: acknowledged entries were lost.
+func TestTermsSurviveATruncationDownToTheLogStart(t *testing.T) {
+	files := memoryFS()
+	o := Options{FS: files, Config: Config{SyncOnAppend: true}}
+	l := open(t, "/d/p", o)
+	appendBatches(t, l, 3)
+	appendBatchesAtTerm(t, l, 4)
+	if err := l.Trim(6, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.TruncateSuffix(4); err != nil {
+		t.Fatal(err)
+	}
+	files.Remove("/d/p/recovery") // scan everything
+	again := open(t, "/d/p", o)
+	if again.LastIndex() != 3 || again.EndOffset() != 6 {
+		t.Fatal(again.LastIndex(), again.EndOffset())
+	}
+	if epoch, ok := again.EpochOf(6); !ok || epoch != 1 {
+		t.Fatal(epoch, ok)
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
@@ -529,6 +531,9 @@ func checkSurvivor(t *testing.T, l *Log, before, after *model, synced Offset, du
 
 func TestRandomHistoriesAgreeWithASlice(t *testing.T) {
 	seeds := 60
+	if n, err := strconv.Atoi(os.Getenv("BARNABAS_SEEDS")); err == nil {
+		seeds = n
+	}
 	if long() {
 		seeds = 5000
 	}

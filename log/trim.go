@@ -55,7 +55,7 @@ func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
 		gone := segments[drop-1]
 		l.raiseFloor(&floor, gone, state)
 	}
-	table := l.epochs.Load().since(min(floor.Offset, start))
+	table := l.epochs.Load().above(floor.Index)
 	m := &manifest{floor: floor}
 	for _, b := range table {
 		if b.index <= floor.Index {
