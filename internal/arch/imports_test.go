@@ -51,7 +51,7 @@ var libraries = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kadm":  {"bench", "cmd", "test", "examples"},
 	"github.com/twmb/franz-go/pkg/kfake": {"cmd/barnabas/cli/clitest"}, // a test helper that several packages share
 	"github.com/spf13/cobra":             {"cmd", "bench"},
-	"github.com/prometheus":             {"internal/metrics"},
+	"github.com/prometheus":              {"internal/metrics"},
 	"log":                                {}, // our package of that name is meant
 	"log/slog":                           {},
 }
