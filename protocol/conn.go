@@ -147,18 +147,16 @@ func (c *conn) loop() (err error) {
 	}
 }
 
-// next reads the next frame. The idle time runs only while nothing has arrived.
+// next reads the next frame.
 func (c *conn) next() (*frame, error) {
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
-		return nil, fmt.Errorf("%w: %w", errQuit, err)
+	size, err := c.nextSize()
+	for errors.Is(err, os.ErrDeadlineExceeded) && c.waiting.Load() > 0 && c.server.open.Err() == nil {
+		size, err = c.nextSize() // not idle: it waits for the outcome of a produce
 	}
-	// After the deadline was set: either Shutdown sees the connection after this check and moves the deadline, or the check sees Shutdown.
-	if c.server.open.Err() != nil {
-		return nil, fmt.Errorf("%w: the server is shutting down", errQuit)
-	}
-	size, err := readSize(c.r, c.server.opts.MaxRequestBytes)
 	switch {
 	case err == nil:
+	case errors.Is(err, errQuit):
+		return nil, err
 	case err == io.EOF:
 		return nil, fmt.Errorf("%w: the client hung up", errQuit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -174,6 +172,18 @@ func (c *conn) next() (*frame, error) {
 		return nil, fmt.Errorf("read a request of %d bytes: %w", size, err)
 	}
 	return f, nil
+}
+
+// nextSize waits for the size of the next frame, as long as a connection may be idle.
+func (c *conn) nextSize() (int, error) {
+	if err := c.nc.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+		return 0, fmt.Errorf("%w: %w", errQuit, err)
+	}
+	// After the deadline was set: either Shutdown sees the connection after this check and moves the deadline, or the check sees Shutdown.
+	if c.server.open.Err() != nil {
+		return 0, fmt.Errorf("%w: the server is shutting down", errQuit)
+	}
+	return readSize(c.r, c.server.opts.MaxRequestBytes)
 }
 
 // frameDeadline bounds the time that the rest of a frame may take. Shutdown does not wait for it.

@@ -279,6 +279,20 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	c.wantClosed()
 }
 
+// Waiting for the outcome of a produce is not idleness.
+func TestAConnectionThatWaitsIsNotIdle(t *testing.T) {
+	s := serve(t, Options{MaxIdleMs: 30})
+	s.create("t", 1, partition.Config{})
+	g := s.group("t", 0)
+	g.hold(true)
+	c := dial(t, s)
+	c.send(produceTo("t", 0, 9, -1, batch(1)))
+	c.wantSilence(100 * time.Millisecond)
+	g.hold(false)
+	c.receive()
+	c.wantClosed()
+}
+
 // A client that has closed its side for writing still gets what it asked for.
 func TestAHalfClosedConnectionIsAnswered(t *testing.T) {
 	s := serve(t, Options{})

@@ -253,7 +253,7 @@ func (q *fetchRun) reply(code int16) error {
 		out.brokers = q.endpoints()
 	}
 	if err := out.send(q.call.conn); err != nil {
-		return fmt.Errorf("Fetch version %d: %w", q.req.Version, err)
+		return fmt.Errorf("%s version %d: %w", kmsg.NameForKey(keyFetch), q.req.Version, err)
 	}
 	q.call.conn.mute(pause)
 	return nil

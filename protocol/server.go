@@ -98,7 +98,8 @@ var ErrServerClosed = errors.New("protocol: server closed")
 // addresses. It returns ErrServerClosed after Shutdown, and otherwise why accepting ended.
 func (s *Server) Serve(l net.Listener, name string) error {
 	if !s.listen(l) {
-		return errors.Join(ErrServerClosed, l.Close())
+		l.Close()
+		return ErrServerClosed
 	}
 	for pause := time.Duration(0); ; {
 		nc, err := l.Accept()
