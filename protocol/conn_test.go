@@ -244,6 +244,26 @@ func TestAnnouncedBytesAreNotHeld(t *testing.T) {
 	dial(t, s).ask(metadataRequest(9))
 }
 
+// Few bytes that would be much, or take for ever, once decoded.
+func TestAmplificationIsRefused(t *testing.T) {
+	s := serve(t, Options{MaxRequestBytes: 1 << 20})
+	header := []byte{0, 3, 0, 9, 0, 0, 0, 1, 0xff, 0xff}
+	topics := append(binary.AppendUvarint(append(header, 0), 200_001), make([]byte, 400_004)...)
+	for i := 0; i < 400_000; i += 2 {
+		topics[len(topics)-400_004+i] = 1 // an empty name, no tags
+	}
+	endless := binary.AppendUvarint(header, 1<<32-1)
+	for name, body := range map[string][]byte{"200,000 topics": topics, "4 billion tags": endless} {
+		start := time.Now()
+		c := dial(t, s)
+		c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
+		c.wantClosed()
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("%s: refused after %v", name, d)
+		}
+	}
+}
+
 // When the budget is spent, nobody is read until something is answered.
 func TestASpentBudgetStopsReading(t *testing.T) {
 	s := serve(t, Options{InFlightBytes: 150 << 10})
