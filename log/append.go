@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // Append stores entries, whose indexes must follow LastIndex without a gap and whose terms must not fall. It stamps base offset and leader epoch into
@@ -31,6 +32,7 @@ func (l *Log) Append(entries []Entry) ([]Meta, error) {
 	if err := l.appendBatchesLocked(entries, metas, records != nil); err != nil {
 		return nil, l.fail(err)
 	}
+	l.metrics.appended(metas)
 	return metas, nil
 }
 
@@ -175,6 +177,7 @@ func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control bool) e
 func (l *Log) syncActive(s *segment) error {
 	l.acquireSlot()
 	defer l.releaseSlot()
+	defer l.metrics.synced(time.Now())
 	return s.syncData()
 }
 

@@ -61,6 +61,7 @@ func (l *Log) writeCheckpointLocked(c Checkpoint) error {
 	}
 	c.State = append([]byte(nil), c.State...)
 	l.checkpoint.Store(&c)
+	l.metrics.checkpoints.Inc()
 	return nil
 }
 

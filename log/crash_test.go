@@ -13,7 +13,7 @@ import (
 func TestPowerCutAtEverySync(t *testing.T) {
 	seeds, steps := 6, 60
 	if long() {
-		seeds, steps = 500, 200
+		seeds, steps = 60, 100
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -100,7 +100,7 @@ func script(l *Log, m *model, g *generator, acknowledged func()) error {
 		acknowledged()
 		return nil
 	}
-	for range 12 {
+	for range 6 {
 		if err := add(); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func TestEveryFailingCallStopsTheLogAndLosesNothing(t *testing.T) {
 	for _, sync := range []bool{true, false} {
 		for n := 1; ; n++ {
 			if !failNth(t, n, sync) {
-				if n < 50 {
+				if n < 100 {
 					t.Fatal("the script makes too few calls:", n)
 				}
 				break

@@ -12,10 +12,11 @@ import (
 
 // Log is the segment log of one partition. See doc.go for the contract.
 type Log struct {
-	dir    string
-	fs     vfs.FS
-	logger *zap.Logger
-	slots  chan struct{}
+	dir     string
+	fs      vfs.FS
+	logger  *zap.Logger
+	slots   chan struct{}
+	metrics *Metrics
 
 	// syncMu is held across every fsync outside of Append, and by whatever removes data. Lock order: syncMu, then mu.
 	syncMu sync.Mutex
@@ -121,6 +122,7 @@ func (l *Log) Err() error {
 // fail stops the log for ever; the first cause counts.
 func (l *Log) fail(cause error) error {
 	if l.failure.CompareAndSwap(nil, &failure{cause}) {
+		l.metrics.failures.Inc()
 		l.logger.Error("log stopped: writing failed", zap.String("directory", l.dir), zap.Error(cause))
 	}
 	return l.Err()

@@ -38,6 +38,8 @@ type Options struct {
 	FS vfs.FS
 	// SyncSlots bounds how many logs of a node call fdatasync at once: its capacity is the bound, and a sync holds one element. nil is no bound.
 	SyncSlots chan struct{}
+	// Metrics counts what the log does, nil for nobody. Logs of a node share one.
+	Metrics *Metrics
 
 	// noFlusher is for tests that need every sync on their own goroutine.
 	noFlusher bool
@@ -84,5 +86,8 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS{}
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
 	}
 }

@@ -59,10 +59,13 @@ func (l *Log) syncFiles(sealed []*segment, active *segment) error {
 	l.acquireSlot()
 	defer l.releaseSlot()
 	for _, s := range sealed {
+		began := time.Now()
 		if err := s.syncAll(); err != nil {
 			return err
 		}
+		l.metrics.synced(began)
 	}
+	defer l.metrics.synced(time.Now())
 	return active.syncData()
 }
 

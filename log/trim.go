@@ -103,6 +103,7 @@ func (l *Log) raiseFloor(floor *Floor, gone *segment, state []byte) {
 
 // removeTrimmed unlinks segments, moves the recovery point out of them, and drops the entries of ctl that went with them.
 func (l *Log) removeTrimmed(gone []*segment, floor Index) error {
+	l.metrics.deleted(gone)
 	for _, s := range gone {
 		if err := s.unlink(); err != nil {
 			return err

@@ -1,0 +1,63 @@
+package log
+
+import (
+	"time"
+
+	"github.com/barnabas-log/barnabas/internal/metrics"
+)
+
+// Metrics are the figures of all logs of a node together.
+type Metrics struct {
+	fsync           metrics.Histogram
+	appendBatches   metrics.Histogram
+	appendedBytes   metrics.Counter
+	appendedRecords metrics.Counter
+	deletedSegments metrics.Counter
+	deletedBytes    metrics.Counter
+	checkpoints     metrics.Counter
+	failures        metrics.Counter
+}
+
+// NewMetrics makes the figures, once for a registry.
+func NewMetrics(r *metrics.Registry) *Metrics {
+	return &Metrics{
+		fsync: r.Histogram("log_fsync_seconds", "How long the disk took to make the records of a segment durable.", metrics.Latencies()),
+		appendBatches: r.Histogram("log_append_batches", "How many batches were written together, with one write and one fsync.",
+			metrics.Powers(1, 10)),
+		appendedBytes:   r.Counter("log_appended_bytes_total", "Bytes of record batches written, on leaders and followers."),
+		appendedRecords: r.Counter("log_appended_records_total", "Records written, on leaders and followers."),
+		deletedSegments: r.Counter("log_deleted_segments_total", "Segments deleted because retention or DeleteRecords moved the log's start past them."),
+		deletedBytes:    r.Counter("log_deleted_bytes_total", "Bytes of the segments deleted."),
+		checkpoints:     r.Counter("log_checkpoints_total", "Checkpoints written."),
+		failures:        r.Counter("log_failures_total", "Logs that stopped for good because a write or an fsync failed."),
+	}
+}
+
+// appended counts the entries of one Append.
+func (m *Metrics) appended(metas []Meta) {
+	batches, bytes, records := 0, 0, Offset(0)
+	for k := range metas {
+		if e := &metas[k]; e.Kind == KindBatch {
+			batches++
+			bytes += e.Size
+			records += e.NextOffset - e.BaseOffset
+		}
+	}
+	if batches > 0 {
+		m.appendBatches.Observe(float64(batches))
+		m.appendedBytes.Add(float64(bytes))
+		m.appendedRecords.Add(float64(records))
+	}
+}
+
+// synced counts an fsync of a segment that began at a time and has ended.
+func (m *Metrics) synced(began time.Time) { m.fsync.Observe(time.Since(began).Seconds()) }
+
+// deleted counts segments that are about to be unlinked.
+func (m *Metrics) deleted(gone []*segment) {
+	for _, s := range gone {
+		bytes, _ := s.extent.get()
+		m.deletedSegments.Inc()
+		m.deletedBytes.Add(float64(bytes))
+	}
+}
