@@ -23,10 +23,10 @@ check: lint ## format, vet, staticcheck and the tests of all packages, with the 
 	$(GO) test $(RACE) $(PACKAGES)
 
 fmt: ## format the sources
-	gofmt -w $$(git ls-files '*.go')
+	gofmt -w .
 
 lint: ## gofmt, vet and staticcheck, without changing anything
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt: run make fmt:"; echo "$$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt: run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) -C test/clients/go vet ./...

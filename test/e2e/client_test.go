@@ -69,7 +69,7 @@ var clients = []*client{
 		command: python("client_kafka_python.py", "kafka-python"),
 	},
 	{
-		// 2.0.2 is five years old and still what many images ship. It asks for Produce 7 and older, without ApiVersions 1+.
+		// 2.0.2 (2.0.6 where Python is too new for it) is five years old and still what many images ship. It asks for Produce 7 and older, without ApiVersions 1+.
 		name: "kafka-python-2.0.2", codecs: everyCodec, javaHash: true, createsOnConsume: true,
 		unknownTopic: []string{"3", "KafkaTimeoutError"}, tooLarge: tooLarge,
 		command: python("client_kafka_python.py", "kafka-python-2.0.2"),
