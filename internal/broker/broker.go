@@ -45,6 +45,7 @@ type Broker struct {
 	hosting    *hosting
 	leaders    *leaders
 	members    *members
+	joiners    joiners
 	groups     *consumergroup.Service
 	server     *protocol.Server
 	listeners  []net.Listener
@@ -182,9 +183,11 @@ func (b *Broker) listen() ([]net.Listener, error) {
 func (b *Broker) register(ctx context.Context) error {
 	note := time.AfterFunc(waitingNote, func() { b.logger.Info("waiting for the other nodes: the metadata group has no leader yet") })
 	defer note.Stop()
-	if err := b.joinMetadata(ctx); err != nil {
-		return err
-	}
+	var joining sync.WaitGroup
+	defer joining.Wait()
+	join, registered := context.WithCancel(ctx)
+	defer registered()
+	joining.Go(func() { b.keepJoining(join) })
 	image, err := b.state.Wait(ctx, func(i *metadata.Image) bool { return i.ClusterID != "" })
 	if err != nil {
 		return fmt.Errorf("wait for the metadata group: %w", err)
@@ -216,25 +219,6 @@ func (b *Broker) register(ctx context.Context) error {
 	}
 }
 
-// joinMetadata makes a node that is no voter a follower of the metadata group.
-func (b *Broker) joinMetadata(ctx context.Context) error {
-	if b.config.Controller {
-		return nil
-	}
-	for {
-		for _, v := range b.config.Voters {
-			if _, err := b.ask(ctx, v.ID, question{Join: true}); err == nil {
-				return nil
-			}
-		}
-		select {
-		case <-time.After(leaderlessPause):
-		case <-ctx.Done():
-			return fmt.Errorf("join the metadata group: %w", ctx.Err())
-		}
-	}
-}
-
 func (b *Broker) serve(l net.Listener, name string) {
 	b.logger.Info("listening", zap.String("listener", name), zap.Stringer("address", l.Addr()))
 	if err := b.server.Serve(l, name); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -258,6 +242,9 @@ func (b *Broker) follow(ctx context.Context) {
 			image := b.Image()
 			changes := metadata.Diff(seen, image)
 			seen = image
+			for _, t := range changes.Deleted { // first, and soon: offsets of a successor of the same name must not go with them
+				b.groups.TopicDeleted(t.Name)
+			}
 			b.hosting.converge(image)
 			if changes.DynamicConfig {
 				b.hosting.reconfigure(image)
@@ -267,7 +254,6 @@ func (b *Broker) follow(ctx context.Context) {
 			}
 			for _, t := range changes.Deleted {
 				b.leaders.forget(t.ID)
-				b.groups.TopicDeleted(t.Name)
 			}
 		}
 	}

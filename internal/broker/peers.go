@@ -16,10 +16,10 @@ const nodeListener = "barnabas.node"
 
 // question is what one node asks another. Exactly one field is set.
 type question struct {
-	Propose []byte `json:"propose,omitempty"` // a command for the metadata group, for the node that leads it
-	Beat    *beat  `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
-	Led     *led   `json:"led,omitempty"`     // what the asking node leads
-	Join    bool   `json:"join,omitempty"`    // the asking node wants to follow the metadata group
+	Propose []byte   `json:"propose,omitempty"` // a command for the metadata group, for the node that leads it
+	Beat    *beat    `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
+	Led     *led     `json:"led,omitempty"`     // what the asking node leads
+	Join    *joining `json:"join,omitempty"`    // the asking node wants to follow the metadata group
 }
 
 // reply answers a question.
@@ -69,15 +69,15 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		r = b.members.beat(from, *q.Beat)
 	case q.Led != nil:
 		b.leaders.told(from, *q.Led)
-	case q.Join:
-		r = b.join(ctx, from)
+	case q.Join != nil:
+		r = b.join(ctx, from, *q.Join)
 	default:
 		return nil, fmt.Errorf("question of node %d: of a kind that this version does not know", from)
 	}
 	return json.Marshal(r)
 }
 
-// peerAddress is where another node listens for its peers: as the voters are configured, or as it registered.
+// peerAddress is where another node listens for its peers: as the voters are configured, as it said when it joined, or as it registered.
 func (b *Broker) peerAddress(id int32) (string, bool) {
 	for _, v := range b.config.Voters {
 		if v.ID == id {
@@ -88,38 +88,42 @@ func (b *Broker) peerAddress(id int32) (string, bool) {
 		return "", false
 	}
 	broker := b.state.Image().Brokers[id]
+	if l, ok := b.joiners.find(id, broker); ok {
+		return listenerAddress(l), true
+	}
 	if broker == nil {
 		return "", false
 	}
 	for _, l := range broker.Listeners {
 		if l.Name == nodeListener {
-			return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))), true
+			return listenerAddress(l), true
 		}
 	}
 	return "", false
 }
 
-// nodeAddress is what this node registers as its own address among nodes; false when it has no listener for them.
+func listenerAddress(l metadata.Listener) string {
+	return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))
+}
+
+// nodeAddress is what this node registers as its own address among nodes; false when it listens for none.
 func (b *Broker) nodeAddress() (metadata.Listener, bool) {
-	if len(b.config.ControllerListeners) == 0 || b.node.Addr() == nil {
+	bound := b.node.Addr()
+	if bound == nil {
 		return metadata.Listener{}, false
 	}
-	l := metadata.Listener{Name: nodeListener, Host: b.config.ControllerListeners[0].Host, Port: int32(b.node.Addr().(*net.TCPAddr).Port)}
-	for _, v := range b.config.Voters {
-		if v.ID == b.nodeID {
-			l.Host, l.Port = v.Host, int32(v.Port)
-		}
-	}
-	if ip := net.ParseIP(l.Host); (l.Host == "" || ip != nil && ip.IsUnspecified()) && len(b.config.AdvertisedListeners) > 0 {
-		l.Host = b.config.AdvertisedListeners[0].Host
+	told := b.config.AdvertisedNode
+	l := metadata.Listener{Name: nodeListener, Host: told.Host, Port: int32(told.Port)}
+	if l.Port == 0 {
+		l.Port = int32(bound.(*net.TCPAddr).Port)
 	}
 	return l, true
 }
 
 // nodeListen is the address to listen on for other nodes, "" when this node is alone.
 func nodeListen(c *config.Server) string {
-	if c.Alone() || len(c.ControllerListeners) == 0 {
+	if c.Alone() {
 		return ""
 	}
-	return c.ControllerListeners[0].Addr()
+	return c.NodeListener.Addr()
 }

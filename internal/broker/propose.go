@@ -149,14 +149,3 @@ func (b *Broker) proposed(ctx context.Context, command []byte) reply {
 	}
 	return reply{Error: &metadata.Error{Code: metadata.CodeRequestTimedOut, Message: err.Error()}}
 }
-
-// join lets a node that is no voter follow the metadata group.
-func (b *Broker) join(ctx context.Context, node int32) reply {
-	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
-	defer cancel()
-	if err := b.meta.AddNonvoter(ctx, node); err != nil {
-		leader, _ := b.meta.Leader()
-		return reply{Leader: leader, Error: &metadata.Error{Code: metadata.CodeNotController, Message: err.Error()}}
-	}
-	return reply{}
-}

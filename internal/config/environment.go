@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // environmentName is the configuration that a KAFKA_ variable stands for, as the common container images have it: the prefix goes (KAFKA_CFG_ as well), one
 // underscore is a dot, two are an underscore, three are a dash, and all is lower case.
@@ -55,6 +58,31 @@ func matches(pattern, name string) bool {
 		}
 	}
 	return false
+}
+
+// imagePrefix begins the variables in which a container image brings its own defaults along: BARNABAS_DEFAULT_LISTENERS is a listeners that holds until somebody sets
+// listeners in any way.
+const imagePrefix = "BARNABAS_DEFAULT_"
+
+// imageOrigin is where such defaults come from, for messages.
+const imageOrigin = "default of the image"
+
+// readImageDefaults comes before every other source.
+func (v *values) readImageDefaults(environment []string) {
+	for _, entry := range slices.Sorted(slices.Values(environment)) {
+		variable, value, found := strings.Cut(entry, "=")
+		if rest, ours := strings.CutPrefix(variable, imagePrefix); found && ours && value != "" {
+			v.assign(environmentName(rest), value, imageOrigin, variable)
+		}
+	}
+}
+
+// dropAdvertisedDefault forgets the image's advertised.listeners where listeners are not the image's: the two belong together.
+func (v *values) dropAdvertisedDefault() {
+	const name = "advertised.listeners"
+	if _, isSet := v.set["listeners"]; isSet && v.origin["listeners"] != imageOrigin && v.origin[name] == imageOrigin {
+		delete(v.set, name)
+	}
 }
 
 // clusterVariables name the cluster without being KAFKA_ configurations of that name.

@@ -121,6 +121,35 @@ func (s *Server) listening(v *values) {
 	}
 	s.interBroker(v)
 	s.quorum(v)
+	s.nodes(advertised)
+}
+
+// nodes settles where nodes reach each other. Among the voters' addresses, this node's own is what the others were told.
+func (s *Server) nodes(advertised []Listener) {
+	var clients, told Listener // the inter-broker listener
+	for i, l := range s.Listeners {
+		if l.Name == s.InterBrokerListener {
+			clients, told = l, s.AdvertisedListeners[i]
+		}
+	}
+	s.NodeListener = Listener{Name: "barnabas.node", Host: clients.Host, Protocol: "PLAINTEXT"}
+	if len(s.ControllerListeners) > 0 {
+		s.NodeListener = s.ControllerListeners[0]
+	}
+	s.AdvertisedNode = s.NodeListener
+	if wildcard(s.AdvertisedNode.Host) || len(s.ControllerListeners) == 0 {
+		s.AdvertisedNode.Host = told.Host
+	}
+	for _, a := range advertised {
+		if a.Name == s.NodeListener.Name {
+			s.AdvertisedNode = a
+		}
+	}
+	for _, voter := range s.Voters {
+		if voter.ID == s.NodeID {
+			s.AdvertisedNode.Host, s.AdvertisedNode.Port = voter.Host, voter.Port
+		}
+	}
 }
 
 func has(listeners []Listener, name string) bool {
@@ -243,8 +272,8 @@ func (s *Server) quorum(v *values) {
 		v.problem("controller.quorum.voters", "node %d is a controller but not among the voters", s.NodeID)
 	case len(s.Voters) > 0 && !s.Controller && seen[s.NodeID]:
 		v.problem("process.roles", "node %d is among controller.quorum.voters but has no controller role", s.NodeID)
-	case len(s.Voters) == 0 && !s.Controller && len(s.BootstrapServers) == 0:
-		v.problem("process.roles", "a node without the controller role needs controller.quorum.voters or controller.quorum.bootstrap.servers")
+	case len(s.Voters) == 0 && !s.Controller:
+		v.problem("process.roles", "a node without the controller role needs controller.quorum.voters=id@host:port,..., the same as the controllers have")
 	case len(s.Voters) == 0 && s.Controller && len(s.BootstrapServers) > 1:
 		v.problem("controller.quorum.bootstrap.servers", "names several nodes without their ids; use controller.quorum.voters=id@host:port,...")
 	}

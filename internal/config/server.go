@@ -33,8 +33,11 @@ type Server struct {
 	AdvertisedListeners []Listener
 	ControllerListeners []Listener
 	InterBrokerListener string // the name of one of Listeners
-	Voters              []Voter
-	BootstrapServers    []string // host:port
+	// NodeListener is where this node listens for other nodes, and AdvertisedNode where they find it (port 0: the one that was bound): the first of ControllerListeners,
+	// or, on a broker that has none, any free port beside the inter-broker listener.
+	NodeListener, AdvertisedNode Listener
+	Voters                       []Voter
+	BootstrapServers             []string // host:port
 
 	NumPartitions            int32
 	DefaultReplicationFactor int16
@@ -87,7 +90,7 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s (%s) is ignored: %s", w.Name, w.Origin, w.Reason)
 }
 
-// Input is where a configuration comes from. Later sources win: the file, the environment, Set.
+// Input is where a configuration comes from. Later sources win: the defaults that an image sets in the environment, the file, the environment, Set.
 type Input struct {
 	File        string   // a server.properties file; "" for none
 	Environment []string // KEY=value, as from os.Environ
@@ -98,6 +101,7 @@ type Input struct {
 // data in ./data.
 func Load(in Input) (*Server, []Warning, error) {
 	v := &values{set: map[string]string{}, origin: map[string]string{}}
+	v.readImageDefaults(in.Environment)
 	if in.File != "" {
 		if err := v.readFile(in.File); err != nil {
 			return nil, nil, err
@@ -105,6 +109,7 @@ func Load(in Input) (*Server, []Warning, error) {
 	}
 	v.readEnvironment(in.Environment)
 	v.readSet(in.Set)
+	v.dropAdvertisedDefault()
 	s := &Server{}
 	s.fill(v)
 	if len(v.problems) > 0 {

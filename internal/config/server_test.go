@@ -78,6 +78,57 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
+func TestWhereNodesFindEachOther(t *testing.T) {
+	const voters = "controller.quorum.voters=1@a:9093,2@b:9093"
+	controllers := []string{"controller.listener.names=CONTROLLER", voters}
+	tests := []struct {
+		name, node, advertised string
+		set                    []string
+	}{
+		{"a voter is where the voters say", "CONTROLLER://:9093", "CONTROLLER://b:9093",
+			[]string{"node.id=2", "listeners=PLAINTEXT://b:9092,CONTROLLER://:9093"}},
+		{"a broker takes any port beside its clients'", "barnabas.node://0.0.0.0:0", "barnabas.node://c:0",
+			[]string{"node.id=3", "process.roles=broker", "listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners=PLAINTEXT://c:9092"}},
+		{"a broker with a listener for nodes", "CONTROLLER://0.0.0.0:9093", "CONTROLLER://c:9093",
+			[]string{"node.id=3", "process.roles=broker", "listeners=OUT://:9092,PLAINTEXT://0.0.0.0:9094,CONTROLLER://0.0.0.0:9093",
+				"advertised.listeners=OUT://localhost:9092,PLAINTEXT://c:9094", "listener.security.protocol.map=OUT:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+				"inter.broker.listener.name=PLAINTEXT"}},
+		{"a broker that advertises it", "CONTROLLER://10.0.0.1:9093", "CONTROLLER://outside:19093",
+			[]string{"node.id=3", "process.roles=broker", "listeners=PLAINTEXT://c:9092,CONTROLLER://10.0.0.1:9093", "advertised.listeners=CONTROLLER://outside:19093"}},
+	}
+	for _, test := range tests {
+		s, _ := load(t, Input{Set: append(test.set, controllers...)})
+		if got := fmt.Sprint(s.NodeListener, s.AdvertisedNode); got != test.node+" "+test.advertised {
+			t.Errorf("%s: %s", test.name, got)
+		}
+	}
+}
+
+func TestDefaultsOfAnImageGiveWay(t *testing.T) {
+	image := []string{"BARNABAS_DEFAULT_LISTENERS=PLAINTEXT://:9092", "BARNABAS_DEFAULT_ADVERTISED_LISTENERS=PLAINTEXT://localhost:9092", "BARNABAS_DEFAULT_LOG_DIR=/data"}
+	tests := []struct {
+		name, want string
+		in         Input
+	}{
+		{"nothing else is set", "[PLAINTEXT://:9092] [PLAINTEXT://localhost:9092]/data", Input{}},
+		{"advertised.listeners is set", "[PLAINTEXT://:9092] [PLAINTEXT://a:9092]/data", Input{Set: []string{"advertised.listeners=PLAINTEXT://a:9092"}}},
+		{"listeners is set", "[A://b:1] [A://b:1]/data",
+			Input{Environment: []string{"KAFKA_LISTENERS=A://b:1", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=A:PLAINTEXT"}}},
+		{"log.dirs is set", "[PLAINTEXT://:9092] [PLAINTEXT://localhost:9092]/elsewhere", Input{Environment: []string{"KAFKA_LOG_DIRS=/elsewhere"}}},
+	}
+	for _, test := range tests {
+		test.in.Environment = append(test.in.Environment, image...)
+		s, _ := load(t, test.in)
+		if got := fmt.Sprint(s.Listeners, s.AdvertisedListeners, s.LogDir); got != test.want {
+			t.Errorf("%s: %s", test.name, got)
+		}
+	}
+	_, _, err := Load(Input{Environment: []string{"BARNABAS_DEFAULT_LISTENER=x"}})
+	if err == nil || !strings.Contains(err.Error(), "BARNABAS_DEFAULT_LISTENER (default of the image): unknown") {
+		t.Error(err)
+	}
+}
+
 func TestEnvironmentNames(t *testing.T) {
 	for variable, name := range map[string]string{
 		"KAFKA_ADVERTISED_LISTENERS":     "advertised.listeners",
@@ -172,6 +223,7 @@ func TestProblemsAreAllReported(t *testing.T) {
 		}},
 		{"roles", []string{"process.roles=broker"}, []string{"a node without the controller role needs"}},
 		{"role and vote", []string{"process.roles=broker", "node.id=1", "controller.quorum.voters=1@a:1"}, []string{"node 1 is among controller.quorum.voters but has no controller role"}},
+		{"broker without voters", []string{"process.roles=broker", "controller.quorum.bootstrap.servers=a:1"}, []string{"needs controller.quorum.voters"}},
 		{"bootstrap", []string{"controller.quorum.bootstrap.servers=a:1,b:1"}, []string{"names several nodes without their ids"}},
 		{"no way to each other", []string{"controller.quorum.voters=1@a:1,2@b:1"}, []string{"is needed when there are other voters"}},
 		{"ids", []string{"node.id=1", "broker.id=2"}, []string{"is 2, but node.id is 1"}},
