@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -90,3 +91,29 @@ func Latencies() []float64 {
 
 // Powers are n buckets, each twice the one before, from first.
 func Powers(first float64, n int) []float64 { return prometheus.ExponentialBuckets(first, 2, n) }
+
+// Value is what a scrape would show of a figure: of a histogram the number of observations. labels are the values of some of its labels; series that have them all are
+// added up. ok is false when there is no such series. For tests and tools: it takes a whole scrape.
+func (r *Registry) Value(name string, labels ...string) (sum float64, ok bool) {
+	families, err := r.registry.Gather()
+	if err != nil {
+		return 0, false
+	}
+	for _, family := range families {
+		if family.GetName() != prefix+name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			found := 0
+			for _, pair := range m.GetLabel() {
+				if slices.Contains(labels, pair.GetValue()) {
+					found++
+				}
+			}
+			if found == len(labels) {
+				sum, ok = sum+m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount()), true
+			}
+		}
+	}
+	return sum, ok
+}

@@ -48,6 +48,14 @@ func TestScrapeShowsWhatWasCountedAndWhatIsLookedUp(t *testing.T) {
 	if !strings.Contains(text, "\ngo_goroutines ") || !strings.Contains(text, "\nprocess_resident_memory_bytes ") {
 		t.Errorf("nothing of the runtime or the process in\n%s", text)
 	}
+	for name, want := range map[string]float64{"things_total": 3, "kinds_total": 1, "wait_seconds": 1, "open": 2.5} {
+		if v, ok := r.Value(name); v != want || !ok {
+			t.Errorf("%s is %v %v", name, v, ok)
+		}
+	}
+	if v, ok := r.Value("kinds_total", "y"); v != 0 || ok {
+		t.Errorf("a series that is not there: %v", v)
+	}
 	problems, err := testutil.GatherAndLint(r.Gatherer())
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
