@@ -11,6 +11,7 @@ import (
 // Options of a Service. Zero values are Kafka's defaults; names in brackets are Kafka's.
 type Options struct {
 	Partitions             int32         // of __consumer_offsets (offsets.topic.num.partitions): 50. Wrong: groups are looked for where they are not
+	CountPartitions        func() int32  // how many there are now; nil: Partitions
 	InitialRebalanceDelay  time.Duration // group.initial.rebalance.delay.ms: 3 s; negative: none
 	MinSessionTimeout      time.Duration // group.min.session.timeout.ms: 6 s
 	MaxSessionTimeout      time.Duration // group.max.session.timeout.ms: 30 min
@@ -28,6 +29,10 @@ type Options struct {
 func (o *Options) ensureDefaults() {
 	if o.Partitions <= 0 {
 		o.Partitions = 50
+	}
+	if o.CountPartitions == nil {
+		count := o.Partitions
+		o.CountPartitions = func() int32 { return count }
 	}
 	orDefault(&o.InitialRebalanceDelay, 3*time.Second)
 	o.InitialRebalanceDelay = max(0, o.InitialRebalanceDelay)

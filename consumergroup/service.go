@@ -81,7 +81,7 @@ func (s *Service) PartitionFor(group string) int32 {
 	case hash < 0:
 		hash = -hash
 	}
-	return hash % s.opts.Partitions
+	return hash % s.opts.CountPartitions()
 }
 
 // javaHash is String.hashCode: over UTF-16 units, not bytes.

@@ -117,7 +117,7 @@ func (b *Broker) groupOptions() consumergroup.Options {
 		delay = -1 // none; 0 would be the default
 	}
 	return consumergroup.Options{
-		Partitions:             b.config.OffsetsTopicPartitions,
+		CountPartitions:        b.offsetsPartitions,
 		InitialRebalanceDelay:  delay,
 		MinSessionTimeout:      b.config.GroupMinSessionTimeout,
 		MaxSessionTimeout:      b.config.GroupMaxSessionTimeout,

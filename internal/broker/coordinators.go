@@ -43,7 +43,7 @@ func (b *Broker) createOffsetsTopic(ctx context.Context) (*metadata.Topic, error
 	replicas := min(b.config.OffsetsTopicReplicationFactor, int16(len(b.Image().Brokers)))
 	topics, errs := b.Admin().CreateTopics(ctx, []metadata.NewTopic{{
 		Name:              offsetsTopic,
-		Partitions:        b.config.OffsetsTopicPartitions,
+		Partitions:        b.offsetsPartitions(),
 		ReplicationFactor: replicas,
 		Internal:          true,
 		Config: map[string]string{
@@ -59,6 +59,16 @@ func (b *Broker) createOffsetsTopic(ctx context.Context) (*metadata.Topic, error
 		return t, b.hosting.awaitLeaders(ctx, t)
 	}
 	return nil, errs[0]
+}
+
+// offsetsPartitions is how many partitions the offsets topic has, or will have. The configuration counts when it is created only: groups stay where they were put.
+func (b *Broker) offsetsPartitions() int32 {
+	if b.controller != nil {
+		if t := b.Image().Topics[offsetsTopic]; t != nil {
+			return int32(len(t.Partitions))
+		}
+	}
+	return b.config.OffsetsTopicPartitions
 }
 
 // partitionLed starts what runs on a partition that this node now leads, and tells the other brokers.
