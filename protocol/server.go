@@ -91,8 +91,8 @@ func NewServer(b Backend, o Options) *Server {
 	return s
 }
 
-// ErrServerClosed is returned by Serve after Shutdown.
-var ErrServerClosed = errors.New("protocol: server closed")
+// ErrServerClosed is returned by Serve after Shutdown. It is a net.ErrClosed, too: nothing went wrong.
+var ErrServerClosed = fmt.Errorf("the server was shut down: %w", net.ErrClosed)
 
 // Serve accepts connections until the listener is closed or Shutdown; name is the listener's (PLAINTEXT), which decides the advertised
 // addresses. It returns ErrServerClosed after Shutdown, and otherwise why accepting ended.
