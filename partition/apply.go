@@ -76,7 +76,7 @@ func (p *Partition) truncated(from log.Index, end log.Offset) error {
 	defer p.mu.Unlock()
 	p.failAllLocked(ErrNotLeader)
 	if l := p.leadership.Load(); l.here {
-		p.leadership.Store(&leadership{term: l.term, node: -1})
+		p.changeLeadershipLocked(&leadership{term: l.term, node: -1})
 	}
 	if p.candidate != nil && p.candidate.Index >= from {
 		p.candidate = nil

@@ -37,6 +37,8 @@ type Options struct {
 	Config Config
 	Logger *zap.Logger      // nil: no output
 	Now    func() time.Time // nil: time.Now
+	// Metrics counts what the partition does, nil for nobody. Partitions of a node share one.
+	Metrics *Metrics
 	// InSyncCount says how many replicas are caught up, this one included; asked for acks=all before an append. nil: not checked. Must not block.
 	InSyncCount func() int
 }
@@ -79,6 +81,9 @@ func (o Options) ensureDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
 	}
 	return o
 }

@@ -27,6 +27,7 @@ type Partition struct {
 	nodeID   int32
 	log      *log.Log
 	logger   *zap.Logger
+	metrics  *Metrics
 	now      func() time.Time
 	inSync   func() int
 	proposer Proposer
@@ -82,12 +83,13 @@ type leadership struct {
 func Open(opts Options) (*Partition, error) {
 	opts = opts.ensureDefaults()
 	p := &Partition{
-		nodeID: opts.NodeID,
-		log:    opts.Log,
-		logger: opts.Logger.With(zap.String("topic", opts.Topic), zap.Int32("partition", opts.Number)),
-		now:    opts.Now,
-		inSync: opts.InSyncCount,
-		queue:  newQueue(),
+		nodeID:  opts.NodeID,
+		log:     opts.Log,
+		logger:  opts.Logger.With(zap.String("topic", opts.Topic), zap.Int32("partition", opts.Number)),
+		metrics: opts.Metrics,
+		now:     opts.Now,
+		inSync:  opts.InSyncCount,
+		queue:   newQueue(),
 	}
 	p.config.Store(&opts.Config)
 	p.leadership.Store(&leadership{node: -1})
@@ -135,7 +137,7 @@ func (p *Partition) Lead(term log.Term) {
 		return
 	}
 	p.failAllLocked(ErrNotLeader) // of an earlier leadership, when nobody said that it ended
-	p.leadership.Store(&leadership{term: term, node: p.nodeID, here: true})
+	p.changeLeadershipLocked(&leadership{term: term, node: p.nodeID, here: true})
 	p.mu.Unlock()
 	p.watchers.wake()
 }
@@ -149,7 +151,7 @@ func (p *Partition) Resign(term log.Term, leader int32) {
 		return
 	}
 	p.failAllLocked(ErrNotLeader)
-	p.leadership.Store(&leadership{term: term, node: leader})
+	p.changeLeadershipLocked(&leadership{term: term, node: leader})
 	p.mu.Unlock()
 	p.watchers.wake()
 }
@@ -163,7 +165,8 @@ func (p *Partition) Failed(err error) {
 	if p.failure.CompareAndSwap(nil, &err) {
 		p.failAllLocked(err)
 		before := p.leadership.Load()
-		p.leadership.Store(&leadership{term: before.term, node: -1})
+		p.changeLeadershipLocked(&leadership{term: before.term, node: -1})
+		p.metrics.failures.Inc()
 	}
 	p.mu.Unlock()
 	p.watchers.wake()
@@ -279,7 +282,7 @@ func (p *Partition) Close() error {
 		p.mu.Lock()
 		p.stopped = true
 		p.failAllLocked(ErrClosed)
-		p.leadership.Store(&leadership{term: p.leadership.Load().term, node: -1})
+		p.changeLeadershipLocked(&leadership{term: p.leadership.Load().term, node: -1})
 		p.mu.Unlock()
 		p.watchers.wake()
 		p.background.Wait()

@@ -68,6 +68,7 @@ func (p *Partition) trim(start log.Offset) error {
 	if err := p.log.Trim(start, c.Index, c.State); err != nil {
 		return fmt.Errorf("trim to %d: %w", start, err)
 	}
+	p.metrics.trims.Inc()
 	return nil
 }
 
