@@ -36,7 +36,7 @@ var graph = map[string][]string{
 	"internal/history":     {},
 	"internal/arch":        {},
 	"cmd":                  {"internal/broker", "internal/config", "log"},
-	"bench":                {},
+	"bench":                {"internal/history", "log"},
 	"test":                 {},
 	"examples":             {},
 }

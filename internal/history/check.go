@@ -29,6 +29,8 @@ const (
 	Backdated Rule = "backdated"
 	// Skipped: a reader's next offset is not the next; or nobody of a group ever got an offset that lies below one that somebody got.
 	Skipped Rule = "skipped"
+	// Forgotten: a reader of a group begins below an offset that was committed before the partition was assigned to it.
+	Forgotten Rule = "forgotten"
 	// Unwritten: a record was seen that nobody wrote, or in another partition than it was written to, or before it was invoked.
 	Unwritten Rule = "unwritten"
 	// Denied: a record was seen of which the cluster had said that it was not stored.
@@ -50,7 +52,7 @@ func (v Violation) String() string {
 
 // Counts say how large a history is.
 type Counts struct {
-	Invoked, Acknowledged, Refused, Unknown, Consumed, Final, Readers int64
+	Invoked, Acknowledged, Refused, Unknown, Consumed, Committed, Final, Readers int64
 }
 
 // Verdict on a history.
@@ -67,9 +69,9 @@ func (v *Verdict) Sound() bool { return len(v.Broken) == 0 }
 func (v *Verdict) String() string {
 	var b strings.Builder
 	c := v.Counts
-	fmt.Fprintf(&b, "%d records invoked, %d acknowledged, %d refused, %d unknown; %d consumed by %d readers; %d in the final reading", c.Invoked, c.Acknowledged,
-		c.Refused, c.Unknown, c.Consumed, c.Readers, c.Final)
-	rules := []Rule{Lost, Vanished, Moved, Duplicated, Divergent, Reordered, Backdated, Skipped, Unwritten, Denied}
+	fmt.Fprintf(&b, "%d records invoked, %d acknowledged, %d refused, %d unknown; %d consumed by %d readers, %d commits; %d in the final reading", c.Invoked, c.Acknowledged,
+		c.Refused, c.Unknown, c.Consumed, c.Readers, c.Committed, c.Final)
+	rules := []Rule{Lost, Vanished, Moved, Duplicated, Divergent, Reordered, Backdated, Skipped, Forgotten, Unwritten, Denied}
 	for _, r := range rules {
 		fmt.Fprintf(&b, "\n  %-10s %d", r, v.Broken[r])
 	}
@@ -125,6 +127,7 @@ type partition struct {
 	highest int64  // acknowledged so far, -1 for none
 	acked   []ID
 	groups  map[string][]bool
+	commits map[string]int64 // of each group, the highest
 }
 
 // reader is a Reader's position.
@@ -132,6 +135,7 @@ type reader struct {
 	partition *partition
 	group     string
 	next      int64 // -1: anything
+	committed int64 // by the group when the reader was assigned
 }
 
 type checker struct {
@@ -158,7 +162,7 @@ func (c *checker) broken(rule Rule, p Partition, id ID, offset int64, format str
 func (c *checker) partition(name Partition) *partition {
 	p := c.partitions[name]
 	if p == nil {
-		p = &partition{name: name, highest: -1, groups: map[string][]bool{}}
+		p = &partition{name: name, highest: -1, groups: map[string][]bool{}, commits: map[string]int64{}}
 		c.partitions[name] = p
 	}
 	return p
@@ -195,10 +199,13 @@ func (c *checker) add(e Event) {
 		}
 	case Assigned:
 		c.result.Counts.Readers++
-		c.readers[e.Reader] = &reader{partition: p, group: e.Group, next: -1}
+		c.readers[e.Reader] = &reader{partition: p, group: e.Group, next: -1, committed: p.commits[e.Group]}
 	case Consumed:
 		c.result.Counts.Consumed++
 		c.consumed(p, e)
+	case Committed:
+		c.result.Counts.Committed++
+		p.commits[e.Group] = max(p.commits[e.Group], e.Offset)
 	case Final:
 		c.result.Counts.Final++
 		if s := c.sit(p, e); s != nil {
@@ -271,6 +278,9 @@ func (c *checker) consumed(p *partition, e Event) {
 	}
 	if r.next >= 0 && e.Offset != r.next {
 		c.broken(Skipped, p.name, e.ID, e.Offset, "reader %d (%s) expected offset %d", e.Reader, cmp.Or(r.group, "no group"), r.next)
+	}
+	if r.next < 0 && e.Offset < r.committed {
+		c.broken(Forgotten, p.name, e.ID, e.Offset, "reader %d begins there, and group %s had committed %d", e.Reader, r.group, r.committed)
 	}
 	r.next = e.Offset + 1
 	if r.group != "" && e.Offset >= 0 && e.Offset <= maxOffset {

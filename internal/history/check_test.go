@@ -8,7 +8,7 @@ import (
 
 // story turns lines into events. Records are producer/number, all in partition t-0 unless @n names another:
 //
-//	invoke 1/0 · ack 1/0 5 · refuse 1/0 · unknown 1/0 · assign r7 [group] · read r7 1/0 5 · final 1/0 5
+//	invoke 1/0 · ack 1/0 5 · refuse 1/0 · unknown 1/0 · assign r7 [group] · read r7 1/0 5 · commit g 5 · final 1/0 5
 func story(t *testing.T, text string) []Event {
 	t.Helper()
 	var events []Event
@@ -31,12 +31,15 @@ func story(t *testing.T, text string) []Event {
 			rest = rest[1:]
 		}
 		e.Kind = map[string]Kind{"invoke": Invoked, "ack": Acknowledged, "refuse": Refused, "unknown": Unknown, "assign": Assigned, "read": Consumed,
-			"final": Final}[words[0]]
+			"commit": Committed, "final": Final}[words[0]]
 		switch {
 		case e.Kind == 0:
 			t.Fatalf("what is %q?", line)
 		case e.Kind == Assigned && len(rest) > 0:
 			e.Group = rest[0]
+		case e.Kind == Committed:
+			e.Group = rest[0]
+			scan(t, rest[1], "%d", &e.Offset)
 		case e.Kind != Assigned:
 			scan(t, rest[0], "%d/%d", &e.ID.Producer, &e.ID.Number)
 			if e.Kind.hasOffset() {
@@ -79,8 +82,10 @@ func TestSoundHistories(t *testing.T) {
 		"a member takes over": three + `
 			assign r1 g
 			read r1 1/0 0
+			commit g 1
 			read r1 1/1 1
 			assign r2 g
+			commit g 2
 			read r2 1/1 1
 			read r2 1/2 2
 			final 1/0 0
@@ -121,6 +126,9 @@ func TestEachRuleIsFoundBroken(t *testing.T) {
 		{"a reader of what it was not given", three + "read r1 1/0 0\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2", map[Rule]int{Skipped: 1}},
 		{"a group's second member begins too late",
 			three + "assign r1 g\nread r1 1/0 0\nassign r2 g\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2", map[Rule]int{Skipped: 1}},
+		{"a group forgets a commit",
+			three + "assign r1 g\nread r1 1/0 0\nread r1 1/1 1\ncommit g 2\nassign r2 g\nread r2 1/1 1\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
+			map[Rule]int{Forgotten: 1}},
 		{"a record out of nowhere", "invoke 1/0\nack 1/0 0\nfinal 1/0 0\nfinal 9/9 1", map[Rule]int{Unwritten: 1}},
 		{"in a partition it was not written to", "invoke 1/0\nassign r1 @1\nread r1 1/0 0 @1\nfinal 1/0 0 @1", map[Rule]int{Unwritten: 2}},
 		{"refused and stored", "invoke 1/0\nrefuse 1/0\nfinal 1/0 0", map[Rule]int{Denied: 1}},

@@ -38,12 +38,14 @@ const (
 	Assigned
 	// Consumed: Reader got the record at Offset.
 	Consumed
+	// Committed: the cluster acknowledged that Group is done with everything below Offset.
+	Committed
 	// Final: the final reading got the record at Offset.
 	Final
 )
 
 var kindNames = [...]string{Invoked: "invoked", Acknowledged: "acknowledged", Refused: "refused", Unknown: "unknown", Assigned: "assigned",
-	Consumed: "consumed", Final: "final"}
+	Consumed: "consumed", Committed: "committed", Final: "final"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k > 0 {
@@ -52,9 +54,12 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-func (k Kind) ofRecord() bool  { return k != Assigned }
-func (k Kind) hasOffset() bool { return k == Acknowledged || k == Consumed || k == Final }
+func (k Kind) ofRecord() bool { return k != Assigned && k != Committed }
+func (k Kind) hasOffset() bool {
+	return k == Acknowledged || k == Consumed || k == Committed || k == Final
+}
 func (k Kind) hasReader() bool { return k == Assigned || k == Consumed }
+func (k Kind) hasGroup() bool  { return k == Assigned || k == Committed }
 
 // Event is one thing that a client did or saw. Fields that a Kind does not speak of are zero.
 type Event struct {

@@ -64,7 +64,7 @@ func (r *Recorder) writeLocked(e Event) {
 	if e.Kind.hasReader() {
 		b = binary.AppendUvarint(b, uint64(e.Reader))
 	}
-	if e.Kind == Assigned {
+	if e.Kind.hasGroup() {
 		b = appendName(b, r.groups, e.Group, func(b []byte) []byte { return appendString(b, e.Group) })
 	}
 	r.scratch = b
@@ -153,7 +153,7 @@ func (d *decoder) event() (Event, error) {
 	if e.Kind.hasReader() {
 		e.Reader = int32(d.uvarint())
 	}
-	if e.Kind == Assigned {
+	if e.Kind.hasGroup() {
 		e.Group = name(d, &d.groups, d.string)
 	}
 	return e, d.err

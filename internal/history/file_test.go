@@ -19,6 +19,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 		{Kind: Assigned, Partition: a, Reader: 8},
 		{Kind: Assigned, Partition: b, Reader: 9, Group: "g"},
 		{Kind: Consumed, Partition: a, Reader: 7, ID: ID{1, 0}, Offset: 5},
+		{Kind: Committed, Partition: b, Group: "g", Offset: 6},
 		{Kind: Final, Partition: b, ID: ID{1, 0}, Offset: 6},
 	}
 	var file bytes.Buffer
