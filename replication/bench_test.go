@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -163,3 +164,94 @@ func TestMeasureGroups(t *testing.T) {
 		_ = l.Close()
 	}
 }
+
+// Three nodes in one process: what idle groups cost, and throughput with every entry on three disks. Run with BARNABAS_MEASURE=1.
+func TestMeasureThreeNodes(t *testing.T) {
+	if os.Getenv("BARNABAS_MEASURE") == "" {
+		t.Skip("measures only")
+	}
+	c := newCluster(t, Timing{})
+	base := t.TempDir()
+	open := func(id int32, group string) *log.Log {
+		l, err := log.Open(filepath.Join(base, fmt.Sprint(id), group), log.Options{FS: vfs.OS{}, Config: log.Config{SyncOnAppend: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return l
+	}
+	many := 300
+	if n, err := strconv.Atoi(os.Getenv("BARNABAS_MEASURE")); err == nil && n > 1 {
+		many = n
+	}
+	machines := make([]*light, many)
+	begin := time.Now()
+	var wg sync.WaitGroup
+	groups := make([]*Group, many)
+	for i := range many {
+		machines[i] = newLight(64)
+		wg.Go(func() {
+			for _, id := range three {
+				m := newLight(64)
+				if id == int32(i%3)+1 {
+					m = machines[i]
+				}
+				l := open(id, fmt.Sprint(i))
+				g, err := c.nodes[id].StartGroup(GroupOptions{ID: fmt.Sprint(i), Log: l, Machine: follow(m, id == int32(i%3)+1), Voters: three, Preferred: id == int32(i%3)+1})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if id == int32(i%3)+1 {
+					groups[i] = g
+				}
+			}
+			<-machines[i].led
+		})
+	}
+	wg.Wait()
+	t.Logf("%d groups on three nodes lead after %v", many, time.Since(begin))
+	var s runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&s)
+	t.Logf("heap %d MB, stacks %d MB, %d goroutines", s.HeapInuse>>20, s.StackInuse>>20, runtime.NumGoroutine())
+	time.Sleep(3 * time.Second)
+	cpu, begin := processorTime(), time.Now()
+	time.Sleep(15 * time.Second)
+	t.Logf("%d idle groups on three nodes: %.2f%% of a core", many, 100*(processorTime()-cpu).Seconds()/time.Since(begin).Seconds())
+	for _, size := range []int{1 << 10, 100 << 10} {
+		m, g := machines[0], groups[0]
+		ring := make([][]byte, 130)
+		for i := range ring {
+			ring[i] = recordBatch(make([]byte, size-log.HeaderSize-12))
+		}
+		cpu, begin = processorTime(), time.Now()
+		count := 0
+		for ; time.Since(begin) < 3*time.Second; count++ {
+			m.window <- struct{}{}
+			if err := g.Propose(ring[count%len(ring)], uint64(count+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range cap(m.window) {
+			m.window <- struct{}{}
+		}
+		for range cap(m.window) {
+			<-m.window
+		}
+		bytes := float64(count) * float64(size)
+		t.Logf("batches of %d bytes: %.0f MB/s, %.2f s of processor for a GB, three replicas", size, bytes/1e6/time.Since(begin).Seconds(), (processorTime()-cpu).Seconds()/(bytes/1e9))
+	}
+}
+
+// follow makes a machine that waits for nobody when it is not the leader's.
+func follow(m *light, leads bool) StateMachine {
+	if leads {
+		return m
+	}
+	return quiet{m}
+}
+
+type quiet struct{ *light }
+
+func (quiet) Apply([]Entry) {}

@@ -3,6 +3,7 @@ package replication
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -396,15 +397,29 @@ func TestFailedTransferLetsProposalsGoOn(t *testing.T) {
 	id, leader := c.leader(replicas)
 	to := id%3 + 1
 	c.isolate(to)
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	if err := leader.Propose(recordBatch([]byte("what the other lacks")), 1000); err != nil {
+		t.Fatal(err)
+	}
+	leader.toy.waitApplied(t, 1000)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- leader.Transfer(ctx, to) }()
+	for held := false; !held; time.Sleep(time.Millisecond) {
+		leader.mu.Lock()
+		held = leader.held > 0
+		leader.mu.Unlock()
+	}
 	for i := uint64(2); i < 50; i++ {
 		if err := leader.Propose(recordBatch([]byte("held")), i); err != nil {
 			t.Fatal(err)
 		}
 	}
+	leader.mu.Lock()
+	if leader.held > 0 && len(leader.queue) != 48 {
+		t.Errorf("%d of 48 proposals are held back", len(leader.queue))
+	}
+	leader.mu.Unlock()
 	if err := <-done; !errors.Is(err, ErrTransfer) {
 		t.Errorf("transfer: %v", err)
 	}
@@ -458,8 +473,12 @@ func TestFollowerThatIsTooFarBehindGetsTheFloor(t *testing.T) {
 // Raft takes the leader's commit index for everything that it holds. An append that ends before a conflicting tail must not commit that tail.
 func TestCommitStopsAtWhatTheLeaderSent(t *testing.T) {
 	a := &raft.AppendEntriesRequest{Term: 5, PrevLogEntry: 3, PrevLogTerm: 1, LeaderCommitIndex: 90}
-	b := beginEntry(nil, 2, log.KindNoop)
-	got, err := decodeAppend(append(encodeAppend(nil, a, 1), b...), 1)
+	b := encodeAppend(nil, a, 1)
+	if sent := binary.BigEndian.Uint64(b[24:]); sent != 4 {
+		t.Errorf("commit index %d is sent", sent)
+	}
+	binary.BigEndian.PutUint64(b[24:], 90) // a leader that does not know better
+	got, err := decodeAppend(beginEntry(b, 2, log.KindNoop), 1)
 	if err != nil || got.LeaderCommitIndex != 4 {
 		t.Errorf("%+v, %v", got, err)
 	}

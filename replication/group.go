@@ -124,6 +124,11 @@ func (g *Group) run(opts GroupOptions) error {
 			return fmt.Errorf("found: %w", err)
 		}
 		g.eager = opts.Preferred
+		if !opts.Preferred && len(opts.Voters) > 1 {
+			g.patient = true
+			config.HeartbeatTimeout *= patience
+			config.ElectionTimeout *= patience
+		}
 	}
 	r, err := raft.NewRaft(config, &machineDriver{group: g}, g.store, g.stable, g.snapshots, g.endpoint)
 	if err != nil {

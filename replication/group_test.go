@@ -253,9 +253,12 @@ func TestLeadershipFlapping(t *testing.T) {
 			time.Sleep(10 * time.Microsecond)
 		}
 	})
-	for range 300 {
+	for i := range 300 {
 		if !g.endpoint.stand() {
 			time.Sleep(time.Millisecond)
+		}
+		if i%20 == 0 { // now and then a leadership that has come to its end
+			m.waitLead(t)
 		}
 		time.Sleep(100 * time.Microsecond)
 	}

@@ -32,6 +32,7 @@ type herald struct {
 	leader  int32      // as far as raft knows, -1: unknown
 	term    log.Term
 
+	patient  bool // raft's timeouts are longer than usual until somebody leads
 	eager    bool // stand at the next opportunity, though others could
 	standing bool // raft was told to stand and has not begun
 	closing  bool
@@ -197,6 +198,16 @@ func (h *herald) tend() {
 		h.endpoint.close()
 		r.Shutdown() // whoever closes the group waits for it
 		return
+	}
+	h.mu.Lock()
+	impatient := h.patient && (h.leader >= 0 || h.leading)
+	if impatient {
+		h.patient = false
+	}
+	h.mu.Unlock()
+	if impatient {
+		// It only fails for timeouts that NewRaft would have refused as well.
+		_ = usualTimers(r, h.endpoint.node.opts.Timing)
 	}
 	alone := onlyVoter(r.GetConfiguration().Configuration(), serverID(h.self))
 	h.mu.Lock()

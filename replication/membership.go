@@ -97,7 +97,7 @@ func (g *Group) changeOne(ctx context.Context, node int32, done func([]Member) b
 	if done(g.Members()) {
 		return g.awaitConfiguration(ctx, over, done)
 	}
-	if err := g.severalVoters(r); err != nil {
+	if err := usualTimers(r, g.node.opts.Timing); err != nil {
 		return err
 	}
 	if slices.Contains(g.Members(), Member{node, false}) && !done([]Member{{node, false}}) && done([]Member{{node, true}}) {
@@ -126,14 +126,17 @@ func (g *Group) watchLeadership() (<-chan struct{}, error) {
 	return g.over, nil
 }
 
-// severalVoters gives a group that was alone the timers of one that is not.
-func (g *Group) severalVoters(r *raft.Raft) error {
-	c, t := r.ReloadableConfig(), g.node.opts.Timing
+// usualTimers gives raft the timers of a group with several voters that knows its leader.
+func usualTimers(r *raft.Raft, t Timing) error {
+	c := r.ReloadableConfig()
 	if c.HeartbeatTimeout == t.Heartbeat && c.ElectionTimeout == t.Election {
 		return nil
 	}
 	c.HeartbeatTimeout, c.ElectionTimeout = t.Heartbeat, t.Election
-	return r.ReloadConfig(c)
+	if err := r.ReloadConfig(c); err != nil {
+		return fmt.Errorf("set timers: %w", err)
+	}
+	return nil
 }
 
 func (g *Group) awaitConfiguration(ctx context.Context, over <-chan struct{}, done func([]Member) bool) error {

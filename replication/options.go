@@ -58,6 +58,9 @@ type Timing struct {
 // that long when its vote could not be written. The lease cannot be changed while raft runs, so it is that of a group which may grow.
 const singleTimeout = 10 * time.Second
 
+// patience is how many times longer than usual the replicas of a new group wait that are not to lead first: the one that is may have to wait for them (trap 13).
+const patience = 5
+
 // EnsureDefaults fills in what was left zero.
 func (o *NodeOptions) EnsureDefaults() {
 	if o.Logger == nil {

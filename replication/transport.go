@@ -125,7 +125,15 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 	}
 	p := e.node.network.peer(nodeOf(id))
 	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
-		return p.beats.call(e.done, e.group, a, resp)
+		err := p.beats.call(e.done, e.group, a, resp)
+		if err == nil && resp.Success {
+			e.matches.heard(nodeOf(id))
+		}
+		return err
+	}
+	if len(a.Entries) == 0 && e.matches.knows(nodeOf(id), a, e.node.opts.Timing.Heartbeat*3/4) {
+		*resp = raft.AppendEntriesResponse{RPCHeader: headerOf(nodeOf(id)), Term: a.Term, LastLog: a.PrevLogEntry, Success: true}
+		return nil
 	}
 	buffer := buffers.Get().(*[]byte)
 	entries, count, err := e.entries((*buffer)[:0], a)
@@ -149,7 +157,7 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 		return err
 	}
 	if resp.Success {
-		e.matches.set(nodeOf(id), log.Index(a.PrevLogEntry)+log.Index(count))
+		e.matches.set(nodeOf(id), a, count)
 	}
 	return nil
 }
@@ -271,24 +279,58 @@ func (e *endpoint) tellToStand(ctx context.Context, node int32) error {
 	return err
 }
 
-// matches remembers up to where each follower has confirmed this node's log.
+// matches remembers what each follower has confirmed of this node's log.
 type matches struct {
-	mu      sync.Mutex
-	index   map[int32]log.Index // guarded by mu
-	changed chan struct{}       // guarded by mu; closed and replaced at a change, nil when nobody waits
+	mu        sync.Mutex
+	followers map[int32]*match // guarded by mu
+	changed   chan struct{}    // guarded by mu; closed and replaced at a change, nil when nobody waits
 }
 
-func (m *matches) set(node int32, i log.Index) {
+// match is what one follower has confirmed, and when it answered a heartbeat last.
+type match struct {
+	index, term, commit uint64
+	heard               time.Time
+}
+
+func (m *matches) atLocked(node int32) *match {
+	f := m.followers[node]
+	if f == nil {
+		if m.followers == nil {
+			m.followers = map[int32]*match{}
+		}
+		f = new(match)
+		m.followers[node] = f
+	}
+	return f
+}
+
+// set takes note that the follower has taken a request with its first count entries.
+func (m *matches) set(node int32, a *raft.AppendEntriesRequest, count int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.index == nil {
-		m.index = map[int32]log.Index{}
-	}
-	m.index[node] = i
+	f := m.atLocked(node)
+	f.index, f.term = a.PrevLogEntry+uint64(count), a.Term
+	f.commit = min(a.LeaderCommitIndex, f.index)
 	if m.changed != nil {
 		close(m.changed)
 		m.changed = nil
 	}
+}
+
+// heard takes note that the follower has answered a heartbeat.
+func (m *matches) heard(node int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.atLocked(node).heard = time.Now()
+}
+
+// knows says whether an append without entries would tell the follower nothing new: it has confirmed the same index and commit index in this term, and it was heard not longer
+// than within ago. Raft sends such requests for as long as a group is idle, and takes the answer for a sign of life; so that one must be fresh.
+func (m *matches) knows(node int32, a *raft.AppendEntriesRequest, within time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.followers[node]
+	return f != nil && f.term == a.Term && f.index == a.PrevLogEntry && f.commit == min(a.LeaderCommitIndex, f.index) && time.Since(f.heard) < within
 }
 
 // get is a follower's match, and a channel that is closed when any changes.
@@ -298,12 +340,15 @@ func (m *matches) get(node int32) (log.Index, <-chan struct{}) {
 	if m.changed == nil {
 		m.changed = make(chan struct{})
 	}
-	return m.index[node], m.changed
+	if f := m.followers[node]; f != nil {
+		return log.Index(f.index), m.changed
+	}
+	return 0, m.changed
 }
 
 // clear forgets what an earlier leadership learned.
 func (m *matches) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.index = nil
+	m.followers = nil
 }

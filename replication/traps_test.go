@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"testing"
@@ -76,6 +77,7 @@ func TestUnconfirmedTailIsNotCommitted(t *testing.T) {
 	// The leader of term 3 agrees up to 5 and has committed 30. It begins low, with entries 4 and 5 only: as decoded from the wire.
 	a := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 3, PrevLogTerm: 2, LeaderCommitIndex: 30}
 	b := encodeAppend(nil, a, 2)
+	binary.BigEndian.PutUint64(b[24:], 30) // a leader that does not know better
 	for _, i := range []log.Offset{2, 3} {
 		at := len(b)
 		b = append(beginEntry(b, 2, log.KindBatch), stampedBatch(i, 2)...)
@@ -293,5 +295,35 @@ func TestMetadataOnThreeNodes(t *testing.T) {
 	}
 	for id, l := range machines {
 		l.wait(t, fmt.Sprintf("node %d to have everything", id), func(*toy) bool { return len(l.items) == 50 })
+	}
+}
+
+// An idle group's requests that say nothing new stay at home, but only while the follower's heartbeats show that it is there.
+func TestIdleAppendsStayAtHome(t *testing.T) {
+	var m matches
+	a := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 9}
+	m.set(2, a, 2)
+	idle := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 9, LeaderCommitIndex: 9}
+	if m.knows(2, idle, time.Hour) {
+		t.Error("a follower that was never heard")
+	}
+	m.heard(2)
+	if !m.knows(2, idle, time.Hour) {
+		t.Error("nothing new, and yet it is sent")
+	}
+	for name, b := range map[string]raft.AppendEntriesRequest{
+		"term":   {Term: 4, PrevLogEntry: 9, LeaderCommitIndex: 9},
+		"index":  {Term: 3, PrevLogEntry: 8, LeaderCommitIndex: 8},
+		"commit": {Term: 3, PrevLogEntry: 9, LeaderCommitIndex: 8},
+	} {
+		if m.knows(2, &b, time.Hour) {
+			t.Errorf("another %s stays at home", name)
+		}
+	}
+	if m.knows(2, idle, 0) {
+		t.Error("a follower that was heard long ago")
+	}
+	if m.clear(); m.knows(2, idle, time.Hour) {
+		t.Error("knowledge of an earlier leadership")
 	}
 }
