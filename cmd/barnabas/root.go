@@ -41,7 +41,7 @@ flags or arguments, 3 no broker answered, 4 does not exist, 130 interrupted.`
 		return server.RunE(cmd, args)
 	}
 	root.AddCommand(server, topic.Command(app), record.ProduceCommand(app), record.ConsumeCommand(app),
-		group.Command(app), cluster.Command(app), config.Command(app), log.Command(app))
+		group.Command(app), cluster.Command(app), config.Command(app), log.Command(app), newHealthCommand(app))
 	return root
 }
 
