@@ -110,7 +110,7 @@ func (s *logStore) get(i log.Index, out *raft.Log) error {
 		return err
 	}
 	out.Term, out.Type = uint64(m.Term), typeOf(m.Kind)
-	if m.Kind != log.KindBatch {
+	if m.Kind != log.KindBatch && m.Size > 0 { // raft asks an idle group's last entry, a no-op, again and again
 		out.Data, err = s.log.Data(nil, m)
 	}
 	return err
