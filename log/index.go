@@ -140,7 +140,17 @@ func (x *index) sync() error {
 
 // search finds the last entry for which keep is true; keep must be true for a prefix of the entries. ok is false when it is true for none.
 func (x *index) search(keep func(key, value int64) bool) (key, value int64, ok bool, err error) {
-	s := x.state.Load()
+	for {
+		s := x.state.Load()
+		key, value, ok, err = x.searchState(s, keep)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || x.state.Load() == s {
+			return key, value, ok, err
+		}
+		// The file became shorter while it was read: the entries that are left were published before.
+	}
+}
+
+func (x *index) searchState(s *indexState, keep func(key, value int64) bool) (key, value int64, ok bool, err error) {
 	size := x.kind.entrySize
 	tail := s.tail[:s.bytes.Load()]
 	if b := lastKept(x.kind, tail, keep); b != nil {
@@ -229,6 +239,7 @@ func (x *index) cut(keep func(key, value int64) bool) (*index, error) {
 	size := x.kind.entrySize
 	n := sort.Search(len(all)/size, func(k int) bool { return !keep(x.kind.entry(all[k*size:])) })
 	flushed := min(n, x.state.Load().flushed)
+	x.lower(flushed, all[flushed*size:n*size])
 	shorter := &index{kind: x.kind, fs: x.fs, path: x.path, lastKey: -1, lastValue: -1}
 	ok, err := shorter.load(flushed, crc32.Checksum(all[:flushed*size], castagnoli))
 	if err == nil && !ok {
@@ -241,6 +252,13 @@ func (x *index) cut(keep func(key, value int64) bool) (*index, error) {
 		shorter.add(x.kind.entry(all[k*size:]))
 	}
 	return shorter, nil
+}
+
+// lower makes those who search find only the first entries of the file, and tail. Called before the file is cut.
+func (x *index) lower(flushed int, tail []byte) {
+	s := &indexState{flushed: flushed, tail: tail}
+	s.bytes.Store(int32(len(tail)))
+	x.state.Store(s)
 }
 
 // all gives every entry, encoded.

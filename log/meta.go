@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 )
@@ -29,9 +30,19 @@ func (l *Log) locate(i Index) (located, error) {
 	return l.locateBatch(i, list)
 }
 
-// locateBatch goes from the last indexed batch at or before i from header to header.
+// locateBatch finds a batch, again when the segments were replaced meanwhile: a truncation behind i puts a new segment in the place of the one that holds it.
 func (l *Log) locateBatch(i Index, list controls) (located, error) {
-	segments := l.view.Load().segments
+	for {
+		v := l.view.Load()
+		found, err := l.locateIn(v.segments, i, list)
+		if !errors.Is(err, ErrNotFound) || l.view.Load() == v || i > l.LastIndex() || i < l.FirstIndex() {
+			return found, err
+		}
+	}
+}
+
+// locateIn goes from the last indexed batch at or before i from header to header.
+func (l *Log) locateIn(segments []*segment, i Index, list controls) (located, error) {
 	k := sort.Search(len(segments), func(k int) bool {
 		first := segments[k].firstIndex.Load()
 		return first == 0 || Index(first) > i
@@ -64,7 +75,7 @@ func (l *Log) locateBatch(i Index, list controls) (located, error) {
 		at = list.batchFrom(at + 1)
 		return at <= i && found.segment == nil
 	})
-	if err == nil && found.segment == nil {
+	if found.segment == nil && (err == nil || i > l.LastIndex()) { // not there, or truncated while it was looked for
 		err = ErrNotFound
 	}
 	return found, err

@@ -149,6 +149,9 @@ func (l *Log) cutSegment(old *segment, position int64, end Offset) (*segment, er
 		return nil, err
 	}
 	if position == 0 {
+		for _, x := range old.allIndexes() {
+			x.lower(0, nil)
+		}
 		for _, x := range s.allIndexes() {
 			if err := x.create(); err != nil {
 				return nil, err
