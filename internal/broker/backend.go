@@ -29,7 +29,7 @@ func (b *Broker) Partition(topic metadata.TopicID, number int32) *partition.Part
 
 // Leader implements protocol.Backend. A replica here knows its leader from Raft; of other partitions, brokers tell each other.
 func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch int32) {
-	if p := b.Partition(topic, number); p != nil {
+	if p := b.Partition(topic, number); p != nil && p.Err() == nil { // a replica that stopped hears nothing any more
 		node, epoch, _ = p.Leader()
 		return node, epoch
 	}
