@@ -434,14 +434,14 @@ func TestFollowerThatIsTooFarBehindGetsTheFloor(t *testing.T) {
 	c := newCluster(t, quick)
 	replicas := c.startAll("p")
 	c.propose(replicas, 1, []byte("x"))
-	id, leader := c.leader(replicas)
+	id, _ := c.leader(replicas)
 	away := id%3 + 1
 	replicas[away].close(t)
 	delete(replicas, away)
 	for i := uint64(2); i < 60; i++ {
 		c.propose(replicas, i, bytes.Repeat([]byte{byte(i)}, 2000))
 	}
-	id, leader = c.leader(replicas)
+	id, leader := c.leader(replicas)
 	leader.toy.mu.Lock()
 	at := leader.toy.applied[len(leader.toy.applied)-5]
 	leader.toy.mu.Unlock()

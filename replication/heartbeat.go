@@ -115,7 +115,7 @@ func (e *endpoint) beat(from int32, term uint64, out *raft.AppendEntriesResponse
 	if handler == nil {
 		return statusUnknown
 	}
-	rpc := raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: headerOf(from), Leader: []byte(serverID(from)), Term: term}}
+	rpc := raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: headerOf(from), Term: term}}
 	answer := make(chan raft.RPCResponse, 1)
 	rpc.RespChan = answer
 	if !e.following() {

@@ -231,7 +231,7 @@ func encodeVote(b []byte, v *raft.RequestVoteRequest) []byte {
 
 func decodeVoteRequest(b []byte, from int32) (*raft.RequestVoteRequest, error) {
 	r := reader{b: b}
-	v := &raft.RequestVoteRequest{RPCHeader: headerOf(from), Candidate: []byte(serverID(from)),
+	v := &raft.RequestVoteRequest{RPCHeader: headerOf(from),
 		Term: r.u64(), LastLogIndex: r.u64(), LastLogTerm: r.u64(), LeadershipTransfer: r.u8() == 1}
 	return v, r.done()
 }
@@ -319,7 +319,7 @@ func endEntry(b []byte, at int) {
 // decodeAppend checks all that can be checked without the log. Entries alias b.
 func decodeAppend(b []byte, from int32) (*raft.AppendEntriesRequest, error) {
 	r := reader{b: b}
-	a := &raft.AppendEntriesRequest{RPCHeader: headerOf(from), Leader: []byte(serverID(from)),
+	a := &raft.AppendEntriesRequest{RPCHeader: headerOf(from),
 		Term: r.u64(), PrevLogEntry: r.u64(), PrevLogTerm: r.u64(), LeaderCommitIndex: r.u64()}
 	count := r.u32()
 	if uint64(count)*entryHeader > uint64(len(r.b)) {
@@ -371,7 +371,7 @@ func encodeSnapshot(b []byte, s *raft.InstallSnapshotRequest) []byte {
 
 func decodeSnapshot(b []byte, from int32) (*raft.InstallSnapshotRequest, error) {
 	r := reader{b: b}
-	s := &raft.InstallSnapshotRequest{RPCHeader: headerOf(from), Leader: []byte(serverID(from)), SnapshotVersion: raft.SnapshotVersionMax,
+	s := &raft.InstallSnapshotRequest{RPCHeader: headerOf(from), SnapshotVersion: raft.SnapshotVersionMax,
 		Term: r.u64(), LastLogIndex: r.u64(), LastLogTerm: r.u64(), ConfigurationIndex: r.u64(), Size: int64(r.u64())}
 	s.Configuration = r.b
 	if r.err != nil {

@@ -131,7 +131,7 @@ func FuzzFrames(f *testing.F) {
 }
 
 func TestVotesRoundTrip(t *testing.T) {
-	v := &raft.RequestVoteRequest{RPCHeader: headerOf(2), Candidate: []byte("2"), Term: 7, LastLogIndex: 8, LastLogTerm: 6, LeadershipTransfer: true}
+	v := &raft.RequestVoteRequest{RPCHeader: headerOf(2), Term: 7, LastLogIndex: 8, LastLogTerm: 6, LeadershipTransfer: true}
 	if got, err := decodeVoteRequest(encodeVote(nil, v), 2); err != nil || !reflect.DeepEqual(got, v) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -139,7 +139,7 @@ func TestVotesRoundTrip(t *testing.T) {
 	if got, err := decodePreVote(encodePreVote(nil, p), 2); err != nil || !reflect.DeepEqual(got, p) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	s := &raft.InstallSnapshotRequest{RPCHeader: headerOf(2), Leader: []byte("2"), SnapshotVersion: 1, Term: 7, LastLogIndex: 8, LastLogTerm: 6, ConfigurationIndex: 2,
+	s := &raft.InstallSnapshotRequest{RPCHeader: headerOf(2), SnapshotVersion: 1, Term: 7, LastLogIndex: 8, LastLogTerm: 6, ConfigurationIndex: 2,
 		Size: 99, Configuration: raft.EncodeConfiguration(configurationOf(three))}
 	if got, err := decodeSnapshot(encodeSnapshot(nil, s), 2); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("%+v, %v", got, err)
