@@ -67,6 +67,7 @@ func (s *Server) rejectApiVersions(c *conn, h header) error {
 			resp.ApiKeys = append(resp.ApiKeys, k)
 		}
 	}
+	s.metrics.of(s.table[keyApiVersions]).failed(codeUnsupportedVersion)
 	return c.write(appendResponse(nil, h.correlation, resp))
 }
 

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"context"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -11,6 +12,7 @@ import (
 type budget struct {
 	capacity int64
 	free     *semaphore.Weighted
+	used     atomic.Int64 // for those who look; what counts is free
 }
 
 func newBudget(capacity int64) *budget {
@@ -20,7 +22,14 @@ func newBudget(capacity int64) *budget {
 // take waits, first come first served, until n bytes are free, and returns what was taken: n, or everything when n is more than there is.
 func (b *budget) take(ctx context.Context, n int64) (int64, error) {
 	n = min(n, b.capacity)
-	return n, b.free.Acquire(ctx, n)
+	err := b.free.Acquire(ctx, n)
+	if err == nil {
+		b.used.Add(n)
+	}
+	return n, err
 }
 
-func (b *budget) give(n int64) { b.free.Release(n) }
+func (b *budget) give(n int64) {
+	b.used.Add(-n)
+	b.free.Release(n)
+}

@@ -19,6 +19,7 @@ type call struct {
 	request     kmsg.Request // decoded at version
 	received    time.Time
 	conn        *conn // nil in unit tests of handlers
+	metrics     *apiMetrics
 }
 
 // client is who asks, for the group coordinator.

@@ -105,11 +105,14 @@ func (c *conn) explain(err error) {
 	case errors.Is(err, errQuit), errors.Is(err, net.ErrClosed), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, context.Canceled), errors.Is(err, errRefusedUnheard):
 		c.log.Debug("connection closed", reason)
-	case c.server.complaints.allow(time.Now()):
-		c.log.Info("connection closed because of what the client sent", reason)
-	default:
-		c.log.Debug("connection closed because of what the client sent", reason)
+		return
 	}
+	c.server.metrics.malformed.Inc()
+	level := zap.DebugLevel
+	if c.server.complaints.allow(time.Now()) {
+		level = zap.InfoLevel
+	}
+	c.log.Log(level, "connection closed because of what the client sent", reason)
 }
 
 // panicked is a panic turned into the end of a connection.
@@ -120,6 +123,7 @@ func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 // caught turns a panic into an error, once, at the boundary of each of the connection's two goroutines.
 func (c *conn) caught(err *error) {
 	if v := recover(); v != nil {
+		c.server.metrics.panics.Inc()
 		c.log.Error("panic while serving a connection", zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
 		*err = &panicked{v}
 	}
@@ -244,6 +248,7 @@ func (c *conn) mute(d time.Duration) {
 	if d <= 0 {
 		return
 	}
+	c.server.metrics.throttled.Add(d.Seconds())
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -27,6 +27,8 @@ func (s *Server) dispatch(c *conn, f *frame) error {
 		}
 		return fmt.Errorf("request with API key %d: version %d is not served, %d to %d are", h.key, h.version, row.min, row.max)
 	}
+	figures, received := s.metrics.of(row), time.Now()
+	figures.came(h.version, len(f.bytes)+4)
 	request := c.requestFor(row)
 	request.SetVersion(h.version)
 	id, body, err := parseClient(rest, request.IsFlexible())
@@ -39,7 +41,7 @@ func (s *Server) dispatch(c *conn, f *frame) error {
 	}
 	in := &call{
 		api: row, version: h.version, correlation: h.correlation, clientID: c.clientID(id), host: c.host, listener: c.listener,
-		request: request, received: time.Now(), conn: c,
+		request: request, received: received, conn: c, metrics: figures,
 	}
 	if row.begin != nil {
 		return row.begin(s, c.ctx, in, f)
@@ -103,6 +105,8 @@ func (s *Server) reply(c *call, resp kmsg.Response) error {
 	if err != nil {
 		return err
 	}
+	c.metrics.answered(c.received, len(b))
+	c.metrics.failures(resp)
 	c.conn.mute(pause)
 	return nil
 }

@@ -255,8 +255,19 @@ func (q *fetchRun) reply(code int16) error {
 	if err := out.send(q.call.conn); err != nil {
 		return fmt.Errorf("%s version %d: %w", kmsg.NameForKey(keyFetch), q.req.Version, err)
 	}
+	q.count(code, out.size)
 	q.call.conn.mute(pause)
 	return nil
+}
+
+// count counts the answer, of size bytes.
+func (q *fetchRun) count(code int16, size int) {
+	m := q.call.metrics
+	m.answered(q.call.received, size)
+	m.failed(code)
+	for i := range q.parts {
+		m.failed(q.parts[i].code)
+	}
 }
 
 // endpoints are the nodes that the partitions' leader hints name (v16).

@@ -32,6 +32,7 @@ type fetchReply struct {
 	session     int32
 	parts       []fetchPart // those of one topic, when adjacent, share an entry
 	brokers     []kmsg.FetchResponseBroker
+	size        int // once it was sent
 }
 
 // splice says that the records of chunk belong before the byte at of the encoded reply.

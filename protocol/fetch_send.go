@@ -19,12 +19,12 @@ func (r *fetchReply) send(c *conn) error {
 	if cap(b) > cap(buffer.b) && cap(b) <= maxKeptReply {
 		buffer.b = b
 	}
-	size := len(b)
+	r.size = len(b)
 	for _, s := range splices {
-		size += s.chunk.Size()
+		r.size += s.chunk.Size()
 	}
-	if size <= maxCopied || c.raw == nil || !canSendFile(splices) {
-		return sendCopied(c, b, splices, size)
+	if r.size <= maxCopied || c.raw == nil || !canSendFile(splices) {
+		return sendCopied(c, b, splices, r.size)
 	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 		return err

@@ -3,6 +3,7 @@ package protocol
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
@@ -55,6 +56,8 @@ type sessions struct {
 	slots int
 	now   func() time.Time
 
+	evicted atomic.Int64
+
 	mu sync.Mutex
 	// mu guards following.
 	byID  map[int32]*session
@@ -102,8 +105,10 @@ func (c *sessions) evictLocked(n int) bool {
 	}
 	switch {
 	case oldest != nil && c.now().Sub(oldest.used) >= evictAfter:
+		c.evicted.Add(1)
 		c.removeLocked(oldest)
 	case smallest != nil:
+		c.evicted.Add(1)
 		c.removeLocked(smallest)
 	default:
 		return false
@@ -165,6 +170,13 @@ func (c *sessions) drop(id int32) {
 	if s := c.byID[id]; s != nil {
 		c.removeLocked(s)
 	}
+}
+
+// count is how many sessions and partitions are remembered.
+func (c *sessions) count() (sessions, partitions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byID), c.parts
 }
 
 // openSession finds or makes the session that a fetch names, and takes the fetch's partitions from it.

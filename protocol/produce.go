@@ -33,6 +33,8 @@ type produceReply struct {
 	partitions  []kmsg.ProduceResponseTopicPartition // of all topics, which share the array
 	appends     []appending
 	frame       *frame
+	received    time.Time
+	metrics     *apiMetrics
 }
 
 // appending is one partition's append under way.
@@ -88,6 +90,7 @@ func (r *produceReply) begin(c *call, req *kmsg.ProduceRequest, f *frame) {
 	r.response = kmsg.ProduceResponse{Version: req.Version, Topics: r.response.Topics[:0]}
 	r.appends = r.appends[:0]
 	r.correlation, r.acks, r.frame = c.correlation, partition.Acks(req.Acks), f
+	r.received, r.metrics = c.received, c.metrics
 	r.deadline = time.Time{}
 	if r.acks == partition.AcksAll {
 		r.deadline = c.received.Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
@@ -322,11 +325,21 @@ func (w *produceWriter) take(r *produceReply) (err error) {
 	if err := w.wait(r); err != nil {
 		return err
 	}
+	before := len(w.buffer)
 	w.buffer, err = w.conn.server.finishProduce(w.buffer, r, w.conn.listener)
+	r.count(len(w.buffer) - before)
 	if err != nil { // the end of the connection; what was answered before it still leaves
 		_ = w.flush()
 	}
 	return err
+}
+
+// count counts the answer, of size bytes.
+func (r *produceReply) count(size int) {
+	r.metrics.answered(r.received, size)
+	for i := range r.partitions {
+		r.metrics.failed(r.partitions[i].ErrorCode)
+	}
 }
 
 // wait blocks until r is resolved or out of time, after flushing what is ready if it has to block.

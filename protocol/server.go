@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -24,6 +23,7 @@ type Options struct {
 	MaxFetchSessions  int         // max.incremental.fetch.session.cache.slots; negative: no sessions
 	AutoCreate        bool        // auto.create.topics.enable
 	DeleteTopicEnable bool        // delete.topic.enable
+	Metrics           *Metrics    // of this server alone; nil: nobody reads any
 	Logger            *zap.Logger // nil: no output
 }
 
@@ -39,6 +39,9 @@ func (o *Options) EnsureDefaults() {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
 }
 
 func setDefaultInt[T int | int64](v *T, d T) {
@@ -52,6 +55,7 @@ type Server struct {
 	backend    Backend
 	opts       Options
 	log        *zap.Logger
+	metrics    *Metrics
 	table      map[int16]*api
 	versions   []kmsg.ApiVersionsResponseApiKey // what ApiVersions answers, printed from the table
 	shapes     shapes
@@ -74,20 +78,19 @@ type Server struct {
 	conns     map[*conn]struct{}
 	perIP     map[string]int
 	closed    bool
-
-	refused atomic.Int64 // connections that were over a limit
 }
 
 // NewServer makes a server for the backend. Nothing is served before Serve.
 func NewServer(b Backend, o Options) *Server {
 	o.EnsureDefaults()
 	s := &Server{
-		backend: b, opts: o, log: o.Logger, table: byKey(apis), versions: advertise(apis), budget: newBudget(o.InFlightBytes),
+		backend: b, opts: o, log: o.Logger, metrics: o.Metrics, table: byKey(apis), versions: advertise(apis), budget: newBudget(o.InFlightBytes),
 		sessions: newSessions(o.MaxFetchSessions), frameTimeout: frameTimeout,
 		listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}, perIP: map[string]int{},
 	}
 	s.open, s.closing = context.WithCancel(context.Background())
 	s.hard, s.kill = context.WithCancel(context.Background())
+	s.publish()
 	return s
 }
 
@@ -141,11 +144,12 @@ func (s *Server) listen(l net.Listener) bool {
 func (s *Server) accept(nc net.Conn, listener string) {
 	c := newConn(s, nc, listener)
 	if reason := s.admit(c); reason != "" {
-		s.refused.Add(1)
+		s.metrics.refused.With(reason).Inc()
 		s.log.Info("connection refused", zap.String("client", c.host), zap.String("reason", reason))
 		nc.Close()
 		return
 	}
+	s.metrics.accepted.Inc()
 	go func() {
 		defer s.group.Done()
 		defer s.forget(c)

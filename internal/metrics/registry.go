@@ -104,13 +104,11 @@ func (r *Registry) Value(name string, labels ...string) (sum float64, ok bool) {
 			continue
 		}
 		for _, m := range family.GetMetric() {
-			found := 0
+			var values []string
 			for _, pair := range m.GetLabel() {
-				if slices.Contains(labels, pair.GetValue()) {
-					found++
-				}
+				values = append(values, pair.GetValue())
 			}
-			if found == len(labels) {
+			if !slices.ContainsFunc(labels, func(l string) bool { return !slices.Contains(values, l) }) {
 				sum, ok = sum+m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount()), true
 			}
 		}
