@@ -148,6 +148,8 @@ func (s *shard) Handle(now time.Time, caller *coordinator.Caller, message any, o
 		s.out.Reply(caller, s.describe(m.group))
 	case listMessage:
 		s.out.Reply(caller, s.list())
+	case surveyMessage:
+		s.out.Reply(caller, s.survey(m.limit))
 	case deleteMessage:
 		s.out.Reply(caller, s.delete(m.group))
 	case deleteOffsetsMessage:
