@@ -317,7 +317,13 @@ func TestOffsetsOfADeletedTopicGo(t *testing.T) {
 	if _, err := n.admin.DeleteTopics(n.ctx(), "t"); err != nil {
 		t.Fatal(err)
 	}
+	n.create("t", 1) // without a topic there is no id to ask by, and nothing would be answered in any case
 	n.until("the offset is gone", func() bool { return n.committed("g") == -1 })
+	n.commit("g", 3)
+	n.restart()
+	if at := n.committed("g"); at != 3 {
+		t.Errorf("committed for the successor: %d", at)
+	}
 	offsets, err := n.admin.FetchOffsets(n.ctx(), "g")
 	if at, _ := offsets.Lookup("u", 0); err != nil || at.At != 9 {
 		t.Errorf("the other topic: %+v, %v", at, err)
