@@ -52,6 +52,9 @@ type Server struct {
 	FetchMaxBytes         int
 	MaxFetchSessions      int // < 0: none
 
+	HTTP      string // host:port of the HTTP listener, "" for none
+	HTTPAsked bool   // somebody asked for HTTP there: a port that is taken is an error
+
 	Fsync                  Fsync
 	RetentionCheckInterval time.Duration
 
@@ -270,6 +273,7 @@ func (s *Server) fill(v *values) {
 		s.MaxFetchSessions = -1
 	}
 
+	s.http(v)
 	s.Fsync = Fsync(v.get("barnabas.fsync"))
 	s.RetentionCheckInterval = v.milliseconds("log.retention.check.interval.ms")
 	s.BrokerHeartbeatInterval = v.milliseconds("broker.heartbeat.interval.ms")

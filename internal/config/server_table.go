@@ -64,6 +64,11 @@ var serverTable = append([]*Definition{
 			"and is lost if that majority loses power at the same time.",
 		Note: "Our own name."},
 
+	{section: "Operation", Name: "barnabas.http.listener", Type: String, Default: "127.0.0.1:9644", check: addressOrNothing(),
+		Doc: "Where /healthz, /readyz, /metrics, /log/level and /debug/pprof are served: host:port, an empty host for all interfaces, port 0 for a free one; empty for nowhere. " +
+			"The last two are answered on the loopback interface only, whatever is set here.",
+		Note: "Our own name. When nobody has set it and the port is taken (by another node on the machine), the node says so and starts without."},
+
 	{section: "Retention", Name: "log.retention.check.interval.ms", Type: Long, Default: "300000", check: atLeast(1), Doc: "How often segments are looked at for deletion."},
 	{section: "Retention", Name: "log.cleaner.enable", Type: Boolean, Default: "true", Effect: Later, Doc: "Whether compacted topics are compacted."},
 	{section: "Retention", Name: "log.cleaner.threads", Type: Int, Default: "1", check: atLeast(0), Effect: Later, Dynamic: true, Doc: "How many logs are compacted at a time."},
