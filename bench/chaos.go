@@ -287,27 +287,15 @@ func (c *cluster) inflict(ctx context.Context, faults []fault, length time.Durat
 
 // begin makes a fault happen, and returns what makes it good.
 func (c *cluster) begin(f fault) (heal func() error, err error) {
-	each := func(do func(*member) error) error {
-		var all errgroup.Group
-		for _, n := range f.nodes {
-			all.Go(func() error { return do(c.nodes[n-1]) })
-		}
-		return all.Wait()
-	}
 	switch f.kind {
-	case "kill", "kill2", "killall", "restart":
-		sig := syscall.SIGKILL
-		if f.kind == "restart" {
-			sig = syscall.SIGTERM
-		}
-		err := each(func(m *member) error { m.end(sig); return nil })
-		return func() error { return each((*member).start) }, err
+	case "kill", "kill2", "killall":
+		return f.process(c, func(m *member) error { m.end(syscall.SIGKILL); return nil }, (*member).start)
+	case "restart":
+		return f.process(c, func(m *member) error { m.end(syscall.SIGTERM); return nil }, (*member).start)
 	case "pause":
-		err := each(func(m *member) error { return m.signal(syscall.SIGSTOP) })
-		return func() error { return each(func(m *member) error { return m.signal(syscall.SIGCONT) }) }, err
+		return f.process(c, func(m *member) error { return m.signal(syscall.SIGSTOP) }, func(m *member) error { return m.signal(syscall.SIGCONT) })
 	case "slow":
-		err := each(func(m *member) error { return c.disks.limit(m.number, 40) })
-		return func() error { return each(func(m *member) error { return c.disks.limit(m.number, 0) }) }, err
+		return f.process(c, func(m *member) error { return c.disks.limit(m.number, 40) }, func(m *member) error { return c.disks.limit(m.number, 0) })
 	case "elect":
 		return nil, c.electPreferred()
 	}
@@ -321,6 +309,35 @@ func (c *cluster) begin(f fault) (heal func() error, err error) {
 			err = errors.Join(err, c.network.heal(w[0], w[1]))
 		}
 		return err
+	}, err
+}
+
+// process does something to the processes of all nodes that suffer, and returns what undoes it. A node that still suffers from an earlier fault, because that took longer
+// than was planned, is left alone.
+func (f fault) process(c *cluster, do, undo func(*member) error) (heal func() error, err error) {
+	var victims []*member
+	for _, n := range f.nodes {
+		if m := c.nodes[n-1]; m.suffering.TryLock() {
+			victims = append(victims, m)
+		} else {
+			fmt.Printf("         %-8s leaves node %d alone, it still suffers\n", f.kind, n)
+		}
+	}
+	each := func(do func(*member) error) error {
+		var all errgroup.Group
+		for _, m := range victims {
+			all.Go(func() error { return do(m) })
+		}
+		return all.Wait()
+	}
+	err = each(do)
+	return func() error {
+		defer func() {
+			for _, m := range victims {
+				m.suffering.Unlock()
+			}
+		}()
+		return each(undo)
 	}, err
 }
 

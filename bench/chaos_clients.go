@@ -199,8 +199,10 @@ func (c *crowd) got(fetches kgo.Fetches, readers map[history.Partition]int32, gr
 func (c *crowd) fetchErrors(who string, fetches kgo.Fetches) {
 	for _, e := range fetches.Errors() {
 		var loss *kgo.ErrDataLoss
+		var waiting *kgo.ErrGroupSession
 		switch {
 		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, kgo.ErrClientClosed):
+		case errors.As(e.Err, &waiting): // it goes on by itself
 		case errors.As(e.Err, &loss):
 			c.odd("%s: %v", who, e.Err)
 		default:

@@ -87,6 +87,13 @@ func schedule(seed uint64, length time.Duration, size int, pace float64, kinds [
 		if r.IntN(8) == 0 {
 			f.length *= 2
 		}
+		switch f.kind {
+		case "isolate", "deaf", "mute":
+		case "elect":
+			f.length, f.clients = 0, false
+		default:
+			f.clients = false
+		}
 		overlap, gap := r.IntN(4) == 0, between(0.3, 2.5)
 		free := len(f.nodes) < 2 || f.nodes[0] != f.nodes[1]
 		for _, node := range f.nodes {

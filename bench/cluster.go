@@ -38,6 +38,9 @@ type member struct {
 	peer    int // port for nodes
 	dir     string
 
+	// suffering is held by a fault that ends, pauses or starts the process, until it is healed.
+	suffering sync.Mutex
+
 	mu      sync.Mutex // guards following
 	process *process
 	ended   chan struct{} // closed when process has ended
