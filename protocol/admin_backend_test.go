@@ -106,7 +106,9 @@ func validate(kind metadata.ConfigType, values map[string]string, _ []string) er
 	return nil
 }
 
-func lists(_ metadata.ConfigType, name string) (string, bool) { return "delete", name == "cleanup.policy" }
+func lists(_ metadata.ConfigType, name string) (string, bool) {
+	return "delete", name == "cleanup.policy"
+}
 
 // administered is a server in front of an adminBackend.
 type administered struct {
@@ -234,7 +236,9 @@ func (g *recordingGroups) Describe(_ context.Context, group string) consumergrou
 	return consumergroup.Described{Group: group, Code: codeGroupIDNotFound, State: "Dead"}
 }
 
-func (g *recordingGroups) List(context.Context) ([]consumergroup.Listed, int16) { return g.listed, g.listCode }
+func (g *recordingGroups) List(context.Context) ([]consumergroup.Listed, int16) {
+	return g.listed, g.listCode
+}
 
 func (g *recordingGroups) Delete(_ context.Context, group string) int16 {
 	g.deleted = append(g.deleted, group)
