@@ -49,7 +49,6 @@ type tally struct {
 	honestErr        atomic.Pointer[error]
 	peak             int64
 	keys             []int16 // that the broker serves
-	dialErrors       atomic.Int64
 	consecutiveFails atomic.Int64
 }
 
