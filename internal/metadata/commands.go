@@ -143,6 +143,10 @@ func DecodeCommand(data []byte) (Command, error) {
 		return decodeBody[FenceBroker](e)
 	case AllocateProducerIDs{}.kind():
 		return decodeBody[AllocateProducerIDs](e)
+	case AlterReassignments{}.kind():
+		return decodeBody[AlterReassignments](e)
+	case FinishReassignment{}.kind():
+		return decodeBody[FinishReassignment](e)
 	case SetClusterID{}.kind():
 		return decodeBody[SetClusterID](e)
 	}

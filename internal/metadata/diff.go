@@ -9,7 +9,7 @@ import (
 type Changes struct {
 	Created []*Topic
 	Deleted []*Topic
-	Grown   []*Topic // as they are now; they have more partitions or other replicas than before
+	Grown   []*Topic // as they are now; they have more partitions, or other replicas or targets than before
 	Config  []*Topic // as they are now; their configuration changed
 	Brokers bool     // a broker came, went or changed
 	// DynamicConfig says that a broker's dynamic configuration or the cluster-wide default changed, which topics may inherit.
@@ -50,7 +50,9 @@ func Diff(old, next *Image) Changes {
 }
 
 func samePartitions(a, b []Partition) bool {
-	return slices.EqualFunc(a, b, func(x, y Partition) bool { return slices.Equal(x.Replicas, y.Replicas) })
+	return slices.EqualFunc(a, b, func(x, y Partition) bool {
+		return slices.Equal(x.Replicas, y.Replicas) && slices.Equal(x.Target, y.Target)
+	})
 }
 
 func sameBroker(a, b *Broker) bool {

@@ -20,7 +20,9 @@ const (
 	CodeNotController            int16 = 41
 	CodeInvalidRequest           int16 = 42
 	CodePolicyViolation          int16 = 44
+	CodeReassignmentInProgress   int16 = 60
 	CodeStaleBrokerEpoch         int16 = 77
+	CodeNoReassignmentInProgress int16 = 85
 	CodeUnknownTopicID           int16 = 100
 	CodeBrokerIDNotRegistered    int16 = 102
 	CodeInconsistentClusterID    int16 = 104

@@ -41,7 +41,13 @@ func ParseTopicID(text string) (TopicID, error) {
 
 // Partition is one partition's assignment. Who leads is soft state and not part of it.
 type Partition struct {
-	Replicas []int32 `json:"replicas"` // the first is preferred to lead
+	// Replicas are the nodes that have a replica; the first is preferred to lead. While the partition moves they are all that may have one: the target, then the others.
+	Replicas []int32 `json:"replicas"`
+	// Target is where the partition is on its way to, and Before where it was when that began; nil when it stays where it is.
+	Target []int32 `json:"target,omitempty"`
+	Before []int32 `json:"before,omitempty"`
+	// Founded says that the partition's group has run with other members than its first ones: nobody founds it again.
+	Founded bool `json:"founded,omitempty"`
 }
 
 // Topic is one topic. Immutable once published.

@@ -107,10 +107,24 @@ func (s *State) Snapshot() ([]byte, error) {
 	return EncodeImage(s.Image())
 }
 
+// movesVersion is the version of a snapshot of which a partition says that it moves or has moved. Others are written as version 0.
+const movesVersion = 1
+
+func version(image *Image) int {
+	for _, t := range image.Topics {
+		for _, p := range t.Partitions {
+			if p.Target != nil || p.Founded {
+				return movesVersion
+			}
+		}
+	}
+	return 0
+}
+
 // EncodeImage is the image as a snapshot.
 func EncodeImage(image *Image) ([]byte, error) {
 	out := snapshot{
-		Index: image.Index, ClusterID: image.ClusterID, NextProducerID: image.NextProducerID,
+		Version: version(image), Index: image.Index, ClusterID: image.ClusterID, NextProducerID: image.NextProducerID,
 		BrokerConfig: image.BrokerConfig, GroupConfig: image.GroupConfig,
 		Topics: []*Topic{}, Brokers: []*Broker{},
 	}
@@ -135,7 +149,7 @@ func DecodeImage(data []byte) (*Image, error) {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return nil, fmt.Errorf("decode metadata snapshot: %w: %w", ErrMalformed, err)
 	}
-	if version.Version != 0 {
+	if version.Version != 0 && version.Version != movesVersion {
 		return nil, fmt.Errorf("decode metadata snapshot version %d: %w", version.Version, ErrUnsupported)
 	}
 	var in snapshot

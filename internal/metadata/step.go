@@ -22,6 +22,9 @@ const (
 	BrokerUnfenced     EffectKind = "broker unfenced"
 	ProducerIDsTaken   EffectKind = "producer ids taken"
 	ClusterNamed       EffectKind = "cluster named"
+
+	ReassignmentChanged  EffectKind = "reassignment changed"
+	ReassignmentFinished EffectKind = "reassignment finished"
 )
 
 // Effect is one thing that a command changed, for logs and stories. Whoever has to act compares images instead (see Diff): it may have missed commands.
@@ -60,6 +63,10 @@ func step(image *Image, index uint64, c Command) outcome {
 		o.allocateProducerIDs(c)
 	case SetClusterID:
 		o.setClusterID(c)
+	case AlterReassignments:
+		o.alterReassignments(c)
+	case FinishReassignment:
+		o.finishReassignment(c)
 	}
 	return o
 }
@@ -160,6 +167,10 @@ func (o *outcome) createPartitions(c CreatePartitions) {
 	t := o.image.Topics[c.Topic]
 	if t == nil || t.ID != c.ID {
 		o.refuse(unknownTopic(c.Topic))
+		return
+	}
+	if t.Reassigning() {
+		o.refuse(reassigning(t))
 		return
 	}
 	if len(t.Partitions) != c.From || len(c.Added) == 0 {

@@ -123,6 +123,12 @@ func assignment(t *Topic) string {
 	var out strings.Builder
 	for _, p := range t.Partitions {
 		fmt.Fprintf(&out, " %v", p.Replicas)
+		if p.Target != nil {
+			fmt.Fprintf(&out, "(+%v -%v)", p.Adding(), p.Removing())
+		}
+		if p.Founded {
+			out.WriteString("*")
+		}
 	}
 	return out.String()
 }
@@ -190,6 +196,14 @@ func (s *teller) tell(words []string) string {
 	case "apply":
 		s.cluster.index++
 		return fmt.Sprint(s.cluster.state.Apply(s.cluster.index, []byte(strings.Join(words[1:], " "))))
+	case "move": // move NAME p:N to:1,2 [same:factor]; without to: cancel
+		m := Reassignment{Topic: name, Partition: int32(a.int("p", 0)), Replicas: parseAssignment(a["to"])[0]}
+		return outcomeOf(s.controller.AlterReassignments(ctx, []Reassignment{m}, a["same"] != "")[0])
+	case "arrived":
+		t := s.controller.Image().Topics[name]
+		return outcomeOf(s.controller.FinishReassignment(ctx, t.ID, int32(a.int("p", 0)), parseAssignment(a["to"])[0]))
+	case "founders":
+		return fmt.Sprint(s.controller.Image().Topics[name].Partitions[a.int("p", 0)].Founders())
 	case "snapshot":
 		return s.snapshot()
 	}

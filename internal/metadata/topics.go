@@ -153,6 +153,8 @@ func (c *Controller) CreatePartitions(ctx context.Context, p NewPartitions, vali
 	}
 	have := len(t.Partitions)
 	switch {
+	case t.Reassigning():
+		return reassigning(t)
 	case int(p.Count) == have:
 		return refuse(CodeInvalidPartitions, "Topic already has %d partition(s).", have)
 	case int(p.Count) < have:
