@@ -57,15 +57,22 @@ func (n *node) commit(group string, offset int64) {
 	n.Helper()
 	offsets := kadm.Offsets{}
 	offsets.AddOffset("t", 0, offset, -1)
-	if err := n.admin.CommitAllOffsets(n.ctx(), group, offsets); err != nil {
+	admin := n.fresh()
+	defer admin.Close()
+	if err := admin.CommitAllOffsets(n.ctx(), group, offsets); err != nil {
 		n.Fatal(err)
 	}
 }
 
+// fresh is a client that knows no topic ids yet: one that has seen a topic asks by its id, also after the topic was deleted and created again.
+func (n *node) fresh() *kadm.Client { return kadm.NewClient(n.newClient()) }
+
 // committed is what a group committed for t-0, -1 for nothing.
 func (n *node) committed(group string) int64 {
 	n.Helper()
-	offsets, err := n.admin.FetchOffsets(n.ctx(), group)
+	admin := n.fresh()
+	defer admin.Close()
+	offsets, err := admin.FetchOffsets(n.ctx(), group)
 	if err != nil {
 		n.Fatal(err)
 	}
