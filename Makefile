@@ -6,13 +6,18 @@ PACKAGES = $(shell $(GO) list ./... | grep -v /test/e2e)
 RACE = $(if $(shell command -v $$($(GO) env CC) 2>/dev/null),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test check fmt lint e2e e2e-kafka corpus clients bench clean
+.PHONY: help build image run test check fmt lint e2e e2e-kafka corpus clients bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## the one binary, bin/barnabas
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/barnabas ./cmd/barnabas
+
+image: build ## the container image barnabas, from bin/barnabas; nothing is fetched
+	mkdir -p bin/image/empty
+	cp bin/barnabas bin/image/barnabas
+	docker build -t barnabas -f deploy/docker/Dockerfile.prebuilt bin/image
 
 run: build ## one broker on 127.0.0.1:9092, its data in ./data
 	bin/barnabas

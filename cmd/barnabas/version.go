@@ -2,6 +2,9 @@ package main
 
 import "runtime/debug"
 
+// release is set by the linker where the sources come without their history, as in the image.
+var release string
+
 // version is what --version prints: the module's version, or the commit it was built from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -15,6 +18,9 @@ func version() string {
 	v := info.Main.Version
 	if v == "" || v == "(devel)" {
 		v = "development"
+	}
+	if release != "" {
+		v = release
 	}
 	if revision := settings["vcs.revision"]; revision != "" {
 		v += " (commit " + revision[:min(12, len(revision))]
