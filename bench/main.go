@@ -4,6 +4,8 @@
 //	go run ./bench start            time to the first acknowledged produce, idle memory
 //	go run ./bench recovery --gb 10 time until a large partition is served again after kill -9
 //	go run ./bench chaos            three brokers that suffer, and what their clients saw
+//	go run ./bench failover         time without acknowledgements when a leader dies or is stopped
+//	go run ./bench partitions       many partitions: created, idle, a death, a restart
 //	go run ./bench frames           random and mutated frames beside an honest client
 package main
 
@@ -25,7 +27,7 @@ func main() {
 	root.PersistentFlags().StringVar(&o.binary, "binary", "bin/barnabas", "the broker to measure (make build)")
 	root.PersistentFlags().StringVar(&o.dir, "dir", "", "directory for its data (default: a temporary one, removed afterwards)")
 	root.PersistentFlags().StringArrayVar(&o.set, "set", nil, "configuration of the broker, name=value, repeatable")
-	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o))
+	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o))
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
