@@ -28,11 +28,16 @@ const waitingNote = 10 * time.Second
 type Options struct {
 	Config *config.Server
 	Logger *zap.Logger // nil: no output
+
+	// NodeListener and NodeDial stand in for the network between nodes, in tests: where the others reach this one, and how it reaches them. nil: TCP.
+	NodeListener net.Listener
+	NodeDial     func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Broker is one node. Open it, then Close it.
 type Broker struct {
 	config *config.Server
+	opts   Options
 	nodeID int32
 	logger *zap.Logger
 
@@ -61,7 +66,7 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 	if opts.Logger == nil {
 		opts.Logger = zap.NewNop()
 	}
-	b := &Broker{config: opts.Config, nodeID: opts.Config.NodeID, logger: opts.Logger, started: make(chan struct{})}
+	b := &Broker{config: opts.Config, opts: opts, nodeID: opts.Config.NodeID, logger: opts.Logger, started: make(chan struct{})}
 	if b.config.Alone() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, startLimit)
@@ -123,6 +128,9 @@ func (b *Broker) openMetadata(background context.Context) error {
 		Listen: nodeListen(b.config),
 		Peers:  b.peerAddress,
 		Answer: b.answer,
+
+		Listener: b.opts.NodeListener,
+		Dial:     b.opts.NodeDial,
 	})
 	if err != nil {
 		return fmt.Errorf("open replication: %w", err)
