@@ -9,11 +9,11 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newLogger writes to standard error: JSON, or lines for a person.
-func newLogger(level, format string) (*zap.Logger, error) {
+// newLogger writes to standard error: JSON, or lines for a person. The level that it returns can be changed at any time.
+func newLogger(level, format string) (*zap.Logger, zap.AtomicLevel, error) {
 	at, err := zap.ParseAtomicLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+		return nil, at, fmt.Errorf("--log-level: %w", err)
 	}
 	if format == "auto" {
 		format = "json"
@@ -33,9 +33,9 @@ func newLogger(level, format string) (*zap.Logger, error) {
 		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(encoding)
 	default:
-		return nil, fmt.Errorf("--log-format: %q is not json, console or auto", format)
+		return nil, at, fmt.Errorf("--log-format: %q is not json, console or auto", format)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), at)), nil
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), at)), at, nil
 }
 
 // tuneMemory sets how eagerly garbage is collected, unless GOGC says. Most of what the server allocates lives as long as a request, in buffers that are

@@ -99,3 +99,17 @@ func TestVersion(t *testing.T) {
 		t.Fatalf("%d %q %q", code, out, errs)
 	}
 }
+
+func TestAWrongConfigurationIsAMistakeInUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"--set", "listners=PLAINTEXT://:1"},
+		{"server", "--set", "num.partitions=0"},
+		{"server", "--config", "/does/not/exist"},
+		{"--log-level", "loud"},
+		{"--log-format", "xml"},
+	} {
+		if code, out, errs := execute(t, args...); code != 2 || out != "" || !strings.HasPrefix(errs, "error: ") {
+			t.Errorf("%v: %d %q %q", args, code, out, errs)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/barnabas-log/barnabas/cmd/barnabas/cli"
 	"github.com/barnabas-log/barnabas/internal/broker"
 	"github.com/barnabas-log/barnabas/internal/config"
 )
@@ -53,21 +54,21 @@ map them, and from --set; later ones win.`,
 }
 
 func runServer(ctx context.Context, f serverFlags) error {
-	logger, err := newLogger(f.level, f.format)
+	logger, level, err := newLogger(f.level, f.format)
 	if err != nil {
-		return err
+		return cli.Usagef("%w", err)
 	}
 	defer func() { _ = logger.Sync() }() // standard error cannot be synced everywhere
 	c, warnings, err := config.Load(config.Input{File: f.file, Environment: os.Environ(), Set: f.set})
 	if err != nil {
-		return fmt.Errorf("configuration: %w", err)
+		return cli.Usagef("configuration: %w", err)
 	}
 	for _, w := range warnings {
 		logger.Warn("setting ignored", zap.String("name", w.Name), zap.String("origin", w.Origin), zap.String("reason", w.Reason))
 	}
 	tuneMemory()
 	started := time.Now()
-	b, err := broker.Open(ctx, broker.Options{Config: c, Logger: logger})
+	b, err := broker.Open(ctx, broker.Options{Config: c, Logger: logger, Level: &level})
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}

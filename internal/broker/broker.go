@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/barnabas-log/barnabas/consumergroup"
@@ -27,7 +28,8 @@ const waitingNote = 10 * time.Second
 // Options of a Broker.
 type Options struct {
 	Config *config.Server
-	Logger *zap.Logger // nil: no output
+	Logger *zap.Logger      // nil: no output
+	Level  *zap.AtomicLevel // the logger's, to be changed over HTTP; nil: it cannot be
 
 	// NodeListener and NodeDial stand in for the network between nodes, in tests: where the others reach this one, and how it reaches them. nil: TCP.
 	NodeListener net.Listener
@@ -54,6 +56,8 @@ type Broker struct {
 	groups     *consumergroup.Service
 	server     *protocol.Server
 	listeners  []net.Listener
+	observed   observed
+	phase      atomic.Int32 // a phase
 
 	started chan struct{}      // closed when other nodes may ask
 	stop    context.CancelFunc // ends the goroutines counted in running
@@ -72,15 +76,18 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		ctx, cancel = context.WithTimeout(ctx, startLimit)
 		defer cancel()
 	}
-	if err := b.open(ctx); err != nil {
+	if err := b.open(ctx, opts.Level); err != nil {
 		return nil, errors.Join(err, b.Close(context.Background()))
 	}
 	return b, nil
 }
 
-func (b *Broker) open(ctx context.Context) error {
+func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	var err error
 	if b.lock, err = lockDirectory(b.config.LogDir, b.nodeID); err != nil {
+		return err
+	}
+	if err := b.observe(); err != nil {
 		return err
 	}
 	background, stop := context.WithCancel(context.Background())
@@ -92,6 +99,7 @@ func (b *Broker) open(ctx context.Context) error {
 	if err := b.openMetadata(background); err != nil {
 		return err
 	}
+	b.openHTTP(level)
 	if b.listeners, err = b.listen(); err != nil {
 		return err
 	}
@@ -110,8 +118,11 @@ func (b *Broker) open(ctx context.Context) error {
 		b.running.Go(func() { b.restorePreferred(background) })
 	}
 	for i, l := range b.listeners {
-		b.serving.Go(func() { b.serve(l, b.config.Listeners[i].Name) })
+		name := b.config.Listeners[i].Name
+		b.logger.Info("listening", zap.String("listener", name), zap.Stringer("address", l.Addr()))
+		b.serving.Go(func() { b.serve(l, name) })
 	}
+	b.phase.Store(int32(serving))
 	return nil
 }
 
@@ -228,7 +239,6 @@ func (b *Broker) register(ctx context.Context) error {
 }
 
 func (b *Broker) serve(l net.Listener, name string) {
-	b.logger.Info("listening", zap.String("listener", name), zap.Stringer("address", l.Addr()))
 	if err := b.server.Serve(l, name); err != nil && !errors.Is(err, net.ErrClosed) {
 		b.logger.Error("listener ended", zap.String("listener", name), zap.Error(err))
 	}
@@ -271,6 +281,7 @@ func (b *Broker) follow(ctx context.Context) {
 // called once.
 func (b *Broker) Close(ctx context.Context) error {
 	var errs []error
+	b.phase.Store(int32(stopping))
 	if b.hosting != nil && b.meta != nil {
 		b.handOver(ctx)
 	}
@@ -290,6 +301,7 @@ func (b *Broker) Close(ctx context.Context) error {
 		b.stop()
 	}
 	b.running.Wait()
+	errs = append(errs, b.observed.close())
 	if b.hosting != nil {
 		errs = append(errs, b.hosting.close())
 	}

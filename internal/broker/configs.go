@@ -140,6 +140,7 @@ func (b *Broker) serverOptions() protocol.Options {
 		MaxFetchSessions:  b.config.MaxFetchSessions,
 		AutoCreate:        b.config.AutoCreateTopics,
 		DeleteTopicEnable: b.config.DeleteTopics,
+		Metrics:           protocol.NewMetrics(b.observed.registry),
 		Logger:            b.logger,
 	}
 }

@@ -41,7 +41,7 @@ func start(t *testing.T, settings ...string) *node {
 
 // settingsOf are what every test wants: a small offsets topic, no wait for further members, house kept at once.
 func settingsOf(dir string, more ...string) []string {
-	return append([]string{"log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "offsets.topic.num.partitions=3", "group.initial.rebalance.delay.ms=0",
+	return append([]string{"log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "barnabas.http.listener=", "offsets.topic.num.partitions=3", "group.initial.rebalance.delay.ms=0",
 		"log.retention.check.interval.ms=50"}, more...)
 }
 

@@ -168,14 +168,14 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return fmt.Errorf("make topic directory: %w", err)
 	}
-	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs})
+	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs, Metrics: h.b.observed.log})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	assigned := r.topic.Partitions[r.number].Replicas
 	r.inSync.Store(int32(len(assigned)))
 	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger,
-		InSyncCount: func() int { return int(r.inSync.Load()) }})
+		InSyncCount: func() int { return int(r.inSync.Load()) }, Metrics: h.b.observed.partition})
 	if err != nil {
 		return errors.Join(fmt.Errorf("open partition: %w", err), l.Close())
 	}

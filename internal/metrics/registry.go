@@ -76,9 +76,9 @@ func (r *Registry) Histograms(name, help string, buckets []float64, labels ...st
 // With is the histogram for these values; see Counters.With.
 func (h *Histograms) With(values ...string) Histogram { return h.vec.WithLabelValues(values...) }
 
-// Handler serves the figures in the formats that Prometheus reads. At most four scrapes are answered at a time; more are refused with 503.
+// Handler serves the figures in the formats that Prometheus reads. At most four scrapes are answered at a time; more are refused with 503. A figure that cannot be had is left out.
 func (r *Registry) Handler() http.Handler {
-	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, ErrorHandling: promhttp.ContinueOnError})
 }
 
 // Gatherer gives the figures to tests.

@@ -82,12 +82,22 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestAWrongNumberOfLabelsFailsTheScrape(t *testing.T) {
+// One bad figure does not take the others along: who is blind to one alert should not be blind to all.
+func TestFiguresThatCannotBeHadAreLeftOut(t *testing.T) {
 	r := New()
+	r.Counter("good_total", "Good.").Inc()
 	open := Gauge("open", "Open.", "name")
-	r.Sample(func(emit Emit) { emit(open, 1) }, open)
+	r.Sample(func(emit Emit) {
+		emit(open, 1)
+		emit(open, 2, "a\xffb")
+		emit(open, 3, "a\xfeb") // the same once it can be printed
+	}, open)
 	if _, err := r.Gatherer().Gather(); err == nil {
 		t.Error("no error")
+	}
+	text := scrape(t, r)
+	if !strings.Contains(text, "\nbarnabas_good_total 1\n") || strings.Count(text, "barnabas_open{name=\"a\uFFFDb\"}") != 1 {
+		t.Error(text)
 	}
 }
 

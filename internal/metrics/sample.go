@@ -1,6 +1,10 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Figure describes a figure that is looked up when someone scrapes.
 type Figure struct {
@@ -42,6 +46,9 @@ func (s *sample) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (s *sample) Collect(out chan<- prometheus.Metric) {
 	s.look(func(f *Figure, value float64, labels ...string) {
+		for i := range labels {
+			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD") // clients choose names of groups
+		}
 		m, err := prometheus.NewConstMetric(f.desc, f.kind, value, labels...)
 		if err != nil {
 			m = prometheus.NewInvalidMetric(f.desc, err) // the scrape says so
