@@ -22,9 +22,10 @@ USER 65532:65532
 ENV PATH=/ \
     BARNABAS_DEFAULT_LISTENERS=PLAINTEXT://:9092 \
     BARNABAS_DEFAULT_ADVERTISED_LISTENERS=PLAINTEXT://localhost:9092 \
+    BARNABAS_DEFAULT_BARNABAS_HTTP_LISTENER=:9644 \
     BARNABAS_DEFAULT_LOG_DIR=/var/lib/barnabas
 VOLUME /var/lib/barnabas
 WORKDIR /var/lib/barnabas
-EXPOSE 9092
+EXPOSE 9092 9644
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 CMD ["/barnabas", "health", "--timeout", "4s"]
 ENTRYPOINT ["/barnabas"]

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -28,9 +30,9 @@ func newHealthCommand(app *cli.App) *cobra.Command {
 		Short: "Ask whether the node here is ready",
 		Long: `Ask the node of this machine or container whether it is ready. Exit code 0: it is; anything else: it is not.
 
-Where it listens is read from the environment, as the node itself reads it. With barnabas.http.listener its /readyz is asked:
-caught up, and leaders placed. Without it, or with --brokers, a Kafka listener is asked: it answers once the node has joined the
-cluster and opened its partitions.`,
+Where it listens is read from the environment, as the node itself reads it. /readyz at barnabas.http.listener says whether it
+has caught up and leaders are placed. Where there is no HTTP, or with --brokers, a Kafka listener is asked: it answers once the node
+has joined the cluster and opened its partitions.`,
 		Example: `  barnabas health
   barnabas health --url http://127.0.0.1:9644/readyz
   barnabas health --brokers 127.0.0.1:9092 --timeout 2s`,
@@ -46,12 +48,13 @@ cluster and opened its partitions.`,
 func health(ctx context.Context, app *cli.App, url string, named bool) error {
 	ctx, cancel := app.Deadline(ctx)
 	defer cancel()
+	fallback := false
 	if url == "" && !named && app.Env("BARNABAS_BROKERS") == "" {
 		c, _, err := config.Load(config.Input{Environment: os.Environ()})
 		if err != nil {
 			return fmt.Errorf("configuration: %w", err)
 		}
-		url = readyURL(c)
+		url, fallback = readyURL(c), !c.HTTPAsked // a node whose HTTP port was taken, and not asked for, serves without
 		local := localAddress(c.Listeners)
 		env := app.Env
 		app.Env = func(name string) string {
@@ -62,7 +65,9 @@ func health(ctx context.Context, app *cli.App, url string, named bool) error {
 		}
 	}
 	if url != "" {
-		return askReady(ctx, app, url)
+		if err := askReady(ctx, app, url); !fallback || !errors.Is(err, syscall.ECONNREFUSED) {
+			return err
+		}
 	}
 	return askBroker(ctx, app)
 }
@@ -130,14 +135,10 @@ func loopback(host string, port int) string {
 
 // readyURL is the node's /readyz, "" where it serves no HTTP.
 func readyURL(c *config.Server) string {
-	for _, row := range c.BrokerRows(nil, nil) {
-		if row.Name != "barnabas.http.listener" || row.Value == nil || *row.Value == "" {
-			continue
-		}
-		if host, port, err := net.SplitHostPort(*row.Value); err == nil {
-			number, _ := strconv.Atoi(port)
-			return "http://" + loopback(host, number) + "/readyz"
-		}
+	host, port, err := net.SplitHostPort(c.HTTP)
+	number, _ := strconv.Atoi(port)
+	if err != nil || number == 0 {
+		return ""
 	}
-	return ""
+	return "http://" + loopback(host, number) + "/readyz"
 }

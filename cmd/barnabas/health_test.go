@@ -42,9 +42,15 @@ func TestHealthAsksTheListenerOfTheEnvironment(t *testing.T) {
 	defer cluster.Close()
 	address := cluster.ListenAddrs()[0]
 	t.Setenv("KAFKA_LISTENERS", "PLAINTEXT://"+address)
+	t.Setenv("BARNABAS_DEFAULT_BARNABAS_HTTP_LISTENER", ":1") // nothing is there, and nobody asked for it
 	if code, out, errs := execute(t, "health", "--timeout", "5s"); code != 0 || out != "ready\n" {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
+	t.Setenv("KAFKA_BARNABAS_HTTP_LISTENER", ":1") // asked for
+	if code, _, errs := execute(t, "health", "--timeout", "5s"); code != 3 || !strings.Contains(errs, "127.0.0.1:1/readyz") {
+		t.Errorf("%d %q", code, errs)
+	}
+	t.Setenv("KAFKA_BARNABAS_HTTP_LISTENER", "")
 	cluster.Close()
 	if code, _, errs := execute(t, "health", "--timeout", "5s"); code != 3 || !strings.Contains(errs, address) {
 		t.Errorf("%d %q", code, errs)

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/barnabas-log/barnabas/consumergroup"
 	"github.com/barnabas-log/barnabas/internal/metadata"
@@ -51,10 +53,18 @@ func (b *Broker) InSync(topic metadata.TopicID, number int32) []int32 {
 	return s.inSync
 }
 
-// Controller implements protocol.Backend.
+// Controller implements protocol.Backend: where clients send what changes the cluster. The node that leads the metadata group, unless it only votes and clients cannot
+// reach it; then any broker, this one first, since all forward.
 func (b *Broker) Controller() int32 {
 	node, _ := b.meta.Leader()
-	return node
+	image := b.Image()
+	if node < 0 || image.Brokers[node] != nil || len(image.Brokers) == 0 {
+		return node
+	}
+	if image.Brokers[b.nodeID] != nil {
+		return b.nodeID
+	}
+	return slices.Min(slices.Collect(maps.Keys(image.Brokers)))
 }
 
 // Admin implements protocol.Backend.

@@ -214,6 +214,9 @@ func (b *Broker) register(ctx context.Context) error {
 	if b.config.ClusterID != "" && b.config.ClusterID != image.ClusterID {
 		return fmt.Errorf("this node is configured for cluster %s, and its data is of cluster %s", b.config.ClusterID, image.ClusterID)
 	}
+	if !b.config.Broker { // it votes, and hosts nothing
+		return nil
+	}
 	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack}
 	for i, l := range b.config.AdvertisedListeners {
 		if l.Port == 0 && i < len(b.listeners) {
@@ -244,8 +247,16 @@ func (b *Broker) serve(l net.Listener, name string) {
 	}
 }
 
-// Addr is the address of the first listener, as it was bound.
-func (b *Broker) Addr() string { return b.listeners[0].Addr().String() }
+// Addr is the address of the first listener, as it was bound; on a node that only votes, where other nodes reach it.
+func (b *Broker) Addr() string {
+	if len(b.listeners) > 0 {
+		return b.listeners[0].Addr().String()
+	}
+	if a := b.node.Addr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
 
 // follow keeps what runs here in step with the metadata until ctx ends.
 func (b *Broker) follow(ctx context.Context) {

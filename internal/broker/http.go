@@ -182,7 +182,8 @@ func (b *Broker) lookCluster(emit metrics.Emit) {
 		fenced += int(truth(each.Fenced))
 	}
 	emit(leaderless, float64(unled))
-	emit(controller, truth(b.Controller() == b.nodeID))
+	leader, _ := b.meta.Leader()
+	emit(controller, truth(leader == b.nodeID))
 	emit(imageIndex, float64(image.Index))
 	emit(brokers, float64(len(image.Brokers)-fenced), "active")
 	emit(brokers, float64(fenced), "fenced")

@@ -67,6 +67,7 @@ func (b *Broker) Unready() []string {
 	image := b.Image()
 	var why reasons
 	switch self := image.Brokers[b.nodeID]; {
+	case self == nil && !b.config.Broker: // it only votes
 	case self == nil:
 		why.add("the node is not registered with its cluster")
 	case self.Fenced:

@@ -54,6 +54,11 @@ func run(ctx context.Context, o options, clients []string) error {
 	}
 	defer client.Close()
 	var producers []*producer
+	defer func() {
+		for _, p := range producers {
+			_ = p.command.Process.Kill() // for the one that fails; the others are gone
+		}
+	}()
 	for _, named := range clients {
 		name, command, _ := strings.Cut(named, "=")
 		name, pinned, _ := strings.Cut(name, "/")
@@ -68,6 +73,7 @@ func run(ctx context.Context, o options, clients []string) error {
 		producers = append(producers, p)
 	}
 	failed := suffer(o, producers)
+	var slow error
 	for _, p := range producers {
 		if err := p.finish(); err != nil {
 			return err
@@ -80,10 +86,10 @@ func run(ctx context.Context, o options, clients []string) error {
 		fmt.Printf("    %-9s longest pause %5d ms (%.1f s after the fault); %d records acknowledged, all there, once, in order\n",
 			p.name, gap.Milliseconds(), at.Sub(failed).Seconds(), counted)
 		if gap > o.limit {
-			return fmt.Errorf("%s paused for %s, allowed are %s", p.name, gap, o.limit)
+			slow = fmt.Errorf("%s paused for %s, allowed are %s", p.name, gap, o.limit)
 		}
 	}
-	return nil
+	return slow
 }
 
 // suffer runs the fault and the healing while the producers go on, and says when the fault began.
