@@ -125,6 +125,11 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 	}
 	p := e.node.network.peer(nodeOf(id))
 	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
+		if e.owner.role() != raft.Leader {
+			// Raft goes on with heartbeats until the request that was under way when it stepped down is answered, which may be never. They would keep the
+			// followers, who can hear this node though it cannot hear them, from electing another.
+			return fmt.Errorf("group %s: this node no longer leads", e.group)
+		}
 		err := p.beats.call(e.done, e.group, a, resp)
 		if err == nil && resp.Success {
 			e.matches.heard(nodeOf(id))
