@@ -81,6 +81,17 @@ func (s *server) barnabas(t testing.TB) *exec.Cmd {
 // start runs the process and waits until it answers requests.
 func (s *server) start(t testing.TB) {
 	t.Helper()
+	s.launch(t)
+	if err := s.awaitReady(60 * time.Second); err != nil {
+		s.kill()
+		text, _ := os.ReadFile(s.logFile())
+		t.Fatalf("broker on %s is not ready: %v\n%s", s.address, err, tail(text, 60))
+	}
+}
+
+// launch runs the process.
+func (s *server) launch(t testing.TB) {
+	t.Helper()
 	command := s.command(t)
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -98,11 +109,6 @@ func (s *server) start(t testing.TB) {
 		close(exited)
 	}()
 	s.process, s.exited = command, exited
-	if err := s.awaitReady(60 * time.Second); err != nil {
-		s.kill()
-		text, _ := os.ReadFile(s.logFile())
-		t.Fatalf("broker on %s is not ready: %v\n%s", s.address, err, tail(text, 60))
-	}
 }
 
 func (s *server) awaitReady(within time.Duration) error {
