@@ -71,6 +71,9 @@ func checkEntry(e *Entry) error {
 	if h.Size() != len(h) {
 		return fmt.Errorf("%w: batch of %d bytes in %d", ErrInvalid, h.Size(), len(h))
 	}
+	if n := h.members(); n > 1 {
+		return fmt.Errorf("%w: a merged batch of %d", ErrInvalid, n)
+	}
 	return nil
 }
 
@@ -142,7 +145,7 @@ func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control bool) e
 	run := run{log: l, segment: l.view.Load().active()}
 	run.begin()
 	for k := range entries {
-		places[k] = located{metas[k], run.segment, run.position}
+		places[k] = located{Meta: metas[k], segment: run.segment, position: run.position}
 		if entries[k].Kind != KindBatch {
 			continue
 		}

@@ -76,7 +76,7 @@ func openEnvelope(file string, b []byte, magic string, version uint32) ([]byte, 
 	if len(b) < envelopeSize || string(b[:4]) != magic {
 		return nil, &CorruptError{file, 0, "not a " + path.Base(file)}
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v != version {
+	if v := binary.LittleEndian.Uint32(b[4:]); v < 1 || v > version {
 		return nil, fmt.Errorf("%s has version %d, this program knows %d: %w", file, v, version, ErrUnsupported)
 	}
 	body := b[envelopeSize:]
@@ -87,6 +87,15 @@ func openEnvelope(file string, b []byte, magic string, version uint32) ([]byte, 
 		return nil, &CorruptError{file, 12, "checksum mismatch"}
 	}
 	return body, nil
+}
+
+// fileSize is 0 for a file that is not there.
+func fileSize(files vfs.FS, name string) (int64, error) {
+	info, err := files.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return info.Bytes, err
 }
 
 // readFile reads all of a file.

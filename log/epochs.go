@@ -45,6 +45,9 @@ func (t epochTable) above(i Index) epochTable {
 	return t
 }
 
+// upTo gives the terms that begin at or before index i.
+func (t epochTable) upTo(i Index) epochTable { return t.before(i + 1) }
+
 // since drops the terms that ended at or before the offset, but never the last one.
 func (t epochTable) since(o Offset) epochTable {
 	for len(t) > 1 && t[1].offset <= o {

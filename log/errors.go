@@ -23,6 +23,9 @@ var (
 	ErrUnsupported = errors.New("unsupported format version")
 )
 
+// errReplaced: the segment was replaced by compaction while it was read. It is looked up again.
+var errReplaced = fmt.Errorf("%w: segment was compacted meanwhile", ErrNotFound)
+
 // CorruptError says where the damage is. errors.Is(err, ErrCorrupt) is true for it.
 type CorruptError struct {
 	File     string // path

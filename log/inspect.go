@@ -98,6 +98,7 @@ type inspection struct {
 	point    *point
 	sequence sequence
 	data     map[Index][]byte // of ctl
+	swap     *exchange        // a swap of compacted segments that was not finished
 	emitted  int              // entries of ctl reported so far
 	ended    bool             // the tail is torn: what follows would be removed
 }
@@ -118,7 +119,9 @@ func (in *inspection) run() error {
 	var bases []Offset
 	for _, info := range infos {
 		base, ok := parseSegmentName(info.Name, path.Ext(info.Name))
-		switch {
+		switch x := in.swap; {
+		case ok && x != nil && base > x.base && base < x.end:
+			in.found(Finding{File: info.Name, Reason: "left by a compaction", Rebuildable: true})
 		case ok && base < in.report.Floor.Offset:
 			in.found(Finding{File: info.Name, Reason: "left by a trim", Rebuildable: true})
 		case ok && strings.HasSuffix(info.Name, logSuffix):
@@ -154,6 +157,9 @@ func (in *inspection) small() error {
 	if m == nil {
 		m = &manifest{}
 	}
+	if err := in.exchange(); err != nil {
+		return err
+	}
 	in.report.Floor = m.floor
 	in.sequence = sequence{epochs: m.epochs, last: m.floor.Index, next: m.floor.Offset}
 	in.report.Checkpoint, err = readCheckpoint(in.o.FS, in.dir)
@@ -165,6 +171,36 @@ func (in *inspection) small() error {
 		in.found(Finding{File: recoveryName, Reason: "no recovery point: everything is scanned on open", Rebuildable: true})
 	}
 	return nil
+}
+
+// exchange reads what is left of a swap.
+func (in *inspection) exchange() error {
+	body, err := readEnvelope(in.o.FS, in.dir, compactionName, compactionMagic, compactionVersion)
+	if !in.note(compactionName, err) {
+		return err
+	}
+	if body == nil {
+		return nil
+	}
+	x, err := decodeExchange(body)
+	if err != nil {
+		in.found(Finding{File: compactionName, Position: envelopeSize, Reason: err.Error()})
+		return nil
+	}
+	in.found(Finding{File: compactionName, Reason: "the swap of compacted segments was interrupted", Rebuildable: true})
+	in.swap = &x
+	return nil
+}
+
+// path is where a file of a segment is, which may still have its temporary name.
+func (in *inspection) path(base Offset, suffix string) string {
+	name := path.Join(in.dir, segmentName(base)+suffix)
+	if in.swap != nil && base == in.swap.base {
+		if _, err := in.o.FS.Stat(name + temporarySuffix); err == nil {
+			return name + temporarySuffix
+		}
+	}
+	return name
 }
 
 // note makes a finding of an error about content; it returns false for one of reading.

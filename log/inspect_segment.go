@@ -3,7 +3,6 @@ package log
 import (
 	"fmt"
 	"os"
-	"path"
 
 	"github.com/barnabas-log/barnabas/log/record"
 )
@@ -15,7 +14,7 @@ func (in *inspection) segment(base Offset, last bool) error {
 		in.found(Finding{File: name, Reason: "follows a torn segment", Torn: true})
 		return nil
 	}
-	file, err := in.o.FS.OpenFile(path.Join(in.dir, name), os.O_RDONLY, 0)
+	file, err := in.o.FS.OpenFile(in.path(base, logSuffix), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -36,7 +35,7 @@ func (in *inspection) segment(base Offset, last bool) error {
 	}
 	sums := indexCheck{in: in, base: base}
 	sums.open()
-	info := SegmentInfo{BaseOffset: base, MaxTimestamp: noTimestamp, Active: last}
+	info := SegmentInfo{BaseOffset: base, FirstTimestamp: noTimestamp, MaxTimestamp: noTimestamp, Active: last}
 	position, reason, err := in.batches(&scanner{file: file, size: size}, name, &info, &sums)
 	if err != nil {
 		return err
@@ -69,7 +68,7 @@ func (in *inspection) durable(base Offset) int64 {
 // resume goes on after a damaged segment, with the index that the next one's seal gives.
 func (in *inspection) resume(base Offset) {
 	in.sequence.next = base
-	b, err := readFile(in.o.FS, path.Join(in.dir, segmentName(base)+raftIndexKind.suffix))
+	b, err := readFile(in.o.FS, in.path(base, raftIndexKind.suffix))
 	if err != nil || len(b) < sealSize {
 		return
 	}
@@ -92,8 +91,11 @@ func (in *inspection) batches(c *scanner, name string, info *SegmentInfo, sums *
 			return 0, "", err
 		}
 		in.report.Batches++
-		in.report.LastIndex = i
-		info.LastIndex = i
+		in.report.LastIndex = in.sequence.last
+		info.LastIndex = in.sequence.last
+		if Header(b).members() > 1 {
+			in.merged(info.BaseOffset, name, position, b)
+		}
 		info.MaxTimestamp = max(info.MaxTimestamp, Header(b).MaxTimestamp())
 		in.records(name, position, b)
 		sums.batch(b, i, position)
@@ -105,6 +107,15 @@ func (in *inspection) batches(c *scanner, name string, info *SegmentInfo, sums *
 		position += int64(len(b))
 	}
 	return position, "", nil
+}
+
+// merged checks the list of what a merged batch stands for.
+func (in *inspection) merged(base Offset, name string, position int64, h Header) {
+	s := newSegment(in.o.FS, in.dir, base, nil)
+	s.mergedPath = in.path(base, mergedSuffix)
+	if _, err := s.sizesOf(h); err != nil {
+		in.found(Finding{File: name, Position: position, Reason: err.Error()})
+	}
 }
 
 // records counts the records of a batch, and decodes them if asked to.
@@ -149,7 +160,7 @@ func (x *indexCheck) open() {
 	for k, kind := range []indexKind{offsetIndexKind, timeIndexKind, raftIndexKind} {
 		c := &x.columns[k]
 		*c = indexColumn{kind: kind, name: segmentName(x.base) + kind.suffix, at: kind.header}
-		b, err := readFile(x.in.o.FS, path.Join(x.in.dir, c.name))
+		b, err := readFile(x.in.o.FS, x.in.path(x.base, kind.suffix))
 		if err != nil {
 			x.wrong(c, err.Error())
 			continue

@@ -21,18 +21,21 @@ type Log struct {
 	// syncMu is held across every fsync outside of Append, and by whatever removes data. Lock order: syncMu, then mu.
 	syncMu sync.Mutex
 	// mu is the writer's, held across its I/O: readers never take it.
-	mu       sync.Mutex // guards following
-	config   Config
-	ctl      ctlFile
-	points   pointFile
-	unsynced []*segment // sealed while SyncOnAppend was off, oldest first
-	lastTerm Term
-	buffers  [][]byte // scratch of Append
-	gather   []byte   // scratch of Append
-	flusher  *flusher
-	closing  bool // no flusher is started any more
+	mu        sync.Mutex // guards following
+	config    Config
+	ctl       ctlFile
+	points    pointFile
+	unsynced  []*segment // sealed while SyncOnAppend was off, oldest first
+	lastTerm  Term
+	hasMerged bool     // the manifest says that there may be merged batches
+	buffers   [][]byte // scratch of Append
+	gather    []byte   // scratch of Append
+	flusher   *flusher
+	closing   bool // no flusher is started any more
 
-	checkpointMu sync.Mutex // serialises the writing of the checkpoint; taken with no other lock, or last
+	compactMu    sync.Mutex  // serialises Compact; taken first
+	stopCompact  atomic.Bool // Close has begun
+	checkpointMu sync.Mutex  // serialises the writing of the checkpoint; taken with no other lock, or last
 
 	// What readers see.
 	view       atomic.Pointer[view]
@@ -94,8 +97,10 @@ type SegmentInfo struct {
 	BaseOffset, NextOffset Offset
 	LastIndex              Index
 	Bytes                  int64
+	FirstTimestamp         int64 // largest timestamp of the first batch, -1: none
 	MaxTimestamp           int64
 	Active                 bool
+	Compacted              bool // compaction has been over all of it
 }
 
 // Segments lists the segments, oldest first, the active one last.
@@ -151,6 +156,9 @@ func (l *Log) Configure(c Config) {
 
 // Close makes everything durable, unless the log has failed, and releases its files. Chunks that are pinned stay readable. Idempotent.
 func (l *Log) Close() error {
+	l.stopCompact.Store(true)
+	l.compactMu.Lock() // waits for a compaction, which ends soon
+	defer l.compactMu.Unlock()
 	l.mu.Lock()
 	f := l.flusher
 	l.closing = true

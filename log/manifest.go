@@ -10,8 +10,12 @@ import (
 const (
 	manifestName    = "manifest"
 	manifestMagic   = "BMAN"
-	manifestVersion = 1
-	temporarySuffix = ".tmp"
+	manifestVersion = 2
+
+	// Bits of the first byte.
+	manifestResetting = 1
+	manifestMerged    = 2
+	temporarySuffix   = ".tmp"
 )
 
 // manifest is the truth about where the log begins. Replacing it is the commit point of Trim and Reset.
@@ -19,17 +23,22 @@ type manifest struct {
 	// resetting: everything but the manifest is to be discarded before the log is used.
 	resetting bool
 	floor     Floor
+	// merged: compaction has been here, and there may be merged batches. Only then the version is 2: what does not know them must not count batches.
+	merged bool
 	// epochs are the beginnings of terms at or below the floor that still matter.
 	epochs []epochBegin
 }
 
 func (m *manifest) encode() []byte {
 	var e encoder
+	var flags uint8
 	if m.resetting {
-		e.u8(1)
-	} else {
-		e.u8(0)
+		flags |= manifestResetting
 	}
+	if m.merged {
+		flags |= manifestMerged
+	}
+	e.u8(flags)
 	f := &m.floor
 	e.u64(uint64(f.Index))
 	e.u64(uint64(f.Term))
@@ -49,7 +58,8 @@ func (m *manifest) encode() []byte {
 
 func decodeManifest(body []byte) (*manifest, error) {
 	d := decoder{b: body}
-	m := &manifest{resetting: d.u8() != 0}
+	flags := d.u8()
+	m := &manifest{resetting: flags&manifestResetting != 0, merged: flags&manifestMerged != 0}
 	f := &m.floor
 	f.Index = Index(d.u64())
 	f.Term = Term(d.u64())
@@ -74,7 +84,11 @@ func decodeManifest(body []byte) (*manifest, error) {
 }
 
 func (m *manifest) write(files vfs.FS, dir string) error {
-	return replaceFile(files, dir, manifestName, manifestMagic, manifestVersion, m.encode())
+	version := uint32(1)
+	if m.merged {
+		version = manifestVersion
+	}
+	return replaceFile(files, dir, manifestName, manifestMagic, version, m.encode())
 }
 
 // readManifest gives nil when there is none.

@@ -3,12 +3,27 @@ package log
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
 )
 
+// again repeats a look-up that met a segment which was being replaced by a compacted one.
+func again[T any](l *Log, look func() (T, error)) (T, error) {
+	for {
+		v, err := look()
+		if !errors.Is(err, errReplaced) {
+			return v, err
+		}
+		if e := l.usable(); e != nil {
+			return v, e
+		}
+		runtime.Gosched()
+	}
+}
+
 // Meta locates the entry at i, or returns ErrNotFound. Safe from any goroutine; recent entries cost no I/O.
 func (l *Log) Meta(i Index) (Meta, error) {
-	place, err := l.locate(i)
+	place, err := again(l, func() (located, error) { return l.locate(i) })
 	return place.Meta, err
 }
 
@@ -66,24 +81,49 @@ func (l *Log) locateIn(segments []*segment, i Index, list controls) (located, er
 	if ok {
 		at, walk = first+Index(key), value
 	}
-	found := located{}
+	found, inner := located{}, error(nil)
 	err = walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
-		if at == i {
+		if n := Index(h.members()); n > 1 && i < at+n {
+			found, inner = s.member(h, position, i, at)
+			return false
+		} else if n > 1 {
+			at += n - 1
+		} else if at == i {
 			found = located{segment: s, position: position, Meta: Meta{Index: i, Term: Term(uint32(h.LeaderEpoch())), Kind: KindBatch,
 				BaseOffset: h.BaseOffset(), NextOffset: h.next(), Size: h.Size()}}
 		}
 		at = list.batchFrom(at + 1)
 		return at <= i && found.segment == nil
 	})
+	err = errors.Join(err, inner)
 	if found.segment == nil && (err == nil || i > l.LastIndex()) { // not there, or truncated while it was looked for
 		err = ErrNotFound
 	}
 	return found, err
 }
 
+// member gives the entry with index i of a merged batch that begins with index first.
+func (s *segment) member(h Header, position int64, i, first Index) (located, error) {
+	list, err := s.sizesOf(h)
+	if err != nil {
+		return located{}, err
+	}
+	begin, end, ok := list.at(int64(i - first))
+	if !ok {
+		return located{}, &CorruptError{s.path, position, fmt.Sprintf("merged batch has no member %d", i-first)}
+	}
+	m := Meta{Index: i, Term: Term(uint32(h.LeaderEpoch())), Kind: KindBatch, BaseOffset: h.BaseOffset() + Offset(begin),
+		NextOffset: h.BaseOffset() + Offset(end), Size: HeaderSize}
+	return located{Meta: m, segment: s, position: position, removed: true}, nil
+}
+
 // Data appends the bytes of the entry to dst, after checking that it still is the one that m describes (index and term).
 // ErrNotFound when it was truncated or trimmed away meanwhile. Safe from any goroutine.
 func (l *Log) Data(dst []byte, m Meta) ([]byte, error) {
+	return again(l, func() ([]byte, error) { return l.data(dst, m) })
+}
+
+func (l *Log) data(dst []byte, m Meta) ([]byte, error) {
 	place, err := l.locate(m.Index)
 	if err != nil {
 		return dst, err
@@ -93,6 +133,9 @@ func (l *Log) Data(dst []byte, m Meta) ([]byte, error) {
 	}
 	if m.Kind != KindBatch {
 		return l.controlData(dst, m)
+	}
+	if place.removed {
+		return append(dst, emptyBatch(place.BaseOffset, place.NextOffset, place.Term)...), nil
 	}
 	h, err := place.segment.pin()
 	if err != nil {

@@ -16,6 +16,10 @@ type Metrics struct {
 	deletedBytes    metrics.Counter
 	checkpoints     metrics.Counter
 	failures        metrics.Counter
+	compactions     metrics.Counter
+	compactedBytes  metrics.Counter
+	reclaimedBytes  metrics.Counter
+	removedRecords  metrics.Counter
 }
 
 // NewMetrics makes the figures, once for a registry.
@@ -29,6 +33,10 @@ func NewMetrics(r *metrics.Registry) *Metrics {
 		deletedSegments: r.Counter("log_deleted_segments_total", "Segments deleted because retention or DeleteRecords moved the log's start past them."),
 		deletedBytes:    r.Counter("log_deleted_bytes_total", "Bytes of the segments deleted."),
 		checkpoints:     r.Counter("log_checkpoints_total", "Checkpoints written."),
+		compactions:     r.Counter("log_compactions_total", "Compactions of a log that rewrote something."),
+		compactedBytes:  r.Counter("log_compaction_read_bytes_total", "Bytes of segments read by compaction."),
+		reclaimedBytes:  r.Counter("log_compaction_reclaimed_bytes_total", "Bytes by which compaction made logs shorter."),
+		removedRecords:  r.Counter("log_compaction_removed_records_total", "Records that compaction removed."),
 		failures:        r.Counter("log_failures_total", "Logs that stopped for good because a write or an fsync failed."),
 	}
 }
@@ -52,6 +60,16 @@ func (m *Metrics) appended(metas []Meta) {
 
 // synced counts an fsync of a segment that began at a time and has ended.
 func (m *Metrics) synced(began time.Time) { m.fsync.Observe(time.Since(began).Seconds()) }
+
+// compacted counts a compaction.
+func (m *Metrics) compacted(c *Compacted) {
+	if c.SegmentsMade > 0 {
+		m.compactions.Inc()
+	}
+	m.compactedBytes.Add(float64(c.BytesRead))
+	m.reclaimedBytes.Add(float64(max(0, c.BytesBefore-c.BytesAfter)))
+	m.removedRecords.Add(float64(c.Records - c.RecordsKept))
+}
 
 // deleted counts segments that are about to be unlinked.
 func (m *Metrics) deleted(gone []*segment) {

@@ -232,6 +232,10 @@ func (l *Log) scan(from, limit Offset, f func(s *segment, file *handle, position
 		v := l.view.Load()
 		s := v.segments[v.at(from)]
 		h, err := s.pin()
+		if errors.Is(err, errReplaced) {
+			runtime.Gosched()
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -240,6 +244,10 @@ func (l *Log) scan(from, limit Offset, f func(s *segment, file *handle, position
 			return more
 		})
 		h.release()
+		if errors.Is(err, errReplaced) { // found out before f was called
+			runtime.Gosched()
+			continue
+		}
 		if err != nil {
 			return err
 		}

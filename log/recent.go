@@ -10,6 +10,7 @@ type located struct {
 	Meta
 	segment  *segment
 	position int64
+	removed  bool // a member of a merged batch: its bytes are made up
 }
 
 // end is the position after the batch.

@@ -141,6 +141,7 @@ func (l *Log) adopt(m *manifest, list controls, table epochTable, segments []*se
 	l.start.Store(int64(floor.Start))
 	l.controls.Store(&list)
 	l.epochs.Store(&table)
+	l.hasMerged = m.merged
 	l.recent.reset()
 	l.publishSegments(segments)
 	_, next := l.view.Load().active().extent.get()
@@ -169,6 +170,9 @@ type recovery struct {
 }
 
 func (l *Log) recover(m *manifest) error {
+	if err := finishSwap(l.fs, l.dir); err != nil {
+		return err
+	}
 	checkpoint, err := readCheckpoint(l.fs, l.dir)
 	if err != nil {
 		return err
@@ -261,7 +265,7 @@ func (r *recovery) list() (stale []string, err error) {
 // parseSegmentName gives the base offset of a file of a segment.
 func parseSegmentName(name, suffix string) (Offset, bool) {
 	switch suffix {
-	case logSuffix, offsetIndexKind.suffix, timeIndexKind.suffix, raftIndexKind.suffix:
+	case logSuffix, offsetIndexKind.suffix, timeIndexKind.suffix, raftIndexKind.suffix, mergedSuffix:
 	default:
 		return 0, false
 	}
@@ -318,7 +322,7 @@ func (r *recovery) dropFrom(k int, file, reason string) {
 func (r *recovery) finish(stale []string) error {
 	l := r.log
 	for _, base := range r.bases[len(r.segments):] {
-		for _, suffix := range []string{offsetIndexKind.suffix, timeIndexKind.suffix, raftIndexKind.suffix, logSuffix} {
+		for _, suffix := range []string{offsetIndexKind.suffix, timeIndexKind.suffix, raftIndexKind.suffix, mergedSuffix, logSuffix} {
 			stale = append(stale, segmentName(base)+suffix)
 		}
 	}

@@ -20,7 +20,13 @@ func (r *recovery) loadSealed(s *segment) error {
 		return err
 	}
 	from := r.readSeal(s)
+	if s.mergedBytes, err = fileSize(s.fs, s.mergedPath); err != nil {
+		return err
+	}
 	if from != nil {
+		if from.merged != s.mergedBytes {
+			return &CorruptError{s.mergedPath, s.mergedBytes, fmt.Sprintf("file has %d bytes, %d were sealed", s.mergedBytes, from.merged)}
+		}
 		if from.bytes != size {
 			return &CorruptError{s.path, size, fmt.Sprintf("segment has %d bytes, %d were sealed", size, from.bytes)}
 		}
@@ -85,6 +91,9 @@ func (r *recovery) scan(s *segment, last bool) (torn string, err error) {
 	defer h.release()
 	size, err := h.file.Size()
 	if err != nil {
+		return "", err
+	}
+	if s.mergedBytes, err = fileSize(s.fs, s.mergedPath); err != nil {
 		return "", err
 	}
 	durable, from := int64(0), int64(0)

@@ -103,7 +103,7 @@ type sequence struct {
 	next     Offset // that the next batch must have
 }
 
-// accept checks that the batch follows and gives its index; reason says why it does not.
+// accept checks that the batch follows and gives its index, the first one of a merged batch; reason says why it does not.
 func (q *sequence) accept(h Header) (i Index, reason string) {
 	if h.BaseOffset() != q.next {
 		return 0, fmt.Sprintf("base offset %d where %d must follow", h.BaseOffset(), q.next)
@@ -116,6 +116,13 @@ func (q *sequence) accept(h Header) (i Index, reason string) {
 	}
 	if term := q.epochs.termAt(i); int32(term) != h.LeaderEpoch() {
 		return 0, fmt.Sprintf("leader epoch %d where index %d has term %d", h.LeaderEpoch(), i, term)
+	}
+	if n := Index(h.members()); n > 1 {
+		if q.controls.from(i+1) != q.controls.from(i+n) {
+			return 0, fmt.Sprintf("merged batch of %d where ctl has an entry among the indexes from %d on", n, i)
+		}
+		q.last, q.next = i+n-1, h.next()
+		return i, ""
 	}
 	q.last, q.next = i, h.next()
 	return i, ""

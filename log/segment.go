@@ -19,6 +19,9 @@ type segment struct {
 	fs   vfs.FS
 	base Offset
 	path string // of the .log file
+	// mergedPath is that of the .merged file, which few segments have (mergedBytes > 0).
+	mergedPath  string
+	mergedBytes int64
 
 	offsets *index
 	times   *index
@@ -29,18 +32,38 @@ type segment struct {
 	extent     extent
 	maximum    maximum
 	isSealed   atomic.Bool
+	compacted  atomic.Bool // compaction has been over all of it
 
 	// hints remember where readers stopped: offset after the chunk, relative to base, and its position.
 	hints [8]atomic.Uint64
 
-	opened  *openFiles
-	file    atomic.Pointer[handle]
-	mu      sync.Mutex // guards following, and the opening of file
-	removed bool
+	opened *openFiles
+	file   atomic.Pointer[handle]
+	mu     sync.Mutex // guards the opening of file
+	fate   atomic.Int32
 
 	// The writer's own.
 	firstTimestamp int64 // of the first batch
 	sinceIndex     int64 // bytes since the batch of the last index entry, that batch included
+}
+
+// The fates of a segment. One that is replaced by compaction is gone like one that is removed, but whoever looks again finds its entries elsewhere.
+const (
+	segmentLive = iota
+	segmentRemoved
+	segmentReplaced
+)
+
+// gone is ErrNotFound for a segment that was removed, errReplaced for one that was compacted. Whoever opens a file of the segment by name asks it afterwards: the
+// file may be its successor's.
+func (s *segment) gone() error {
+	switch s.fate.Load() {
+	case segmentRemoved:
+		return ErrNotFound
+	case segmentReplaced:
+		return errReplaced
+	}
+	return nil
 }
 
 // extent is the pair of length and next offset, read without a lock: the version is odd while they change.
@@ -99,7 +122,7 @@ func segmentName(base Offset) string { return fmt.Sprintf("%020d", int64(base)) 
 // newSegment gives an empty segment without touching the disk.
 func newSegment(files vfs.FS, dir string, base Offset, opened *openFiles) *segment {
 	stem := path.Join(dir, segmentName(base))
-	s := &segment{fs: files, base: base, path: stem + logSuffix, opened: opened,
+	s := &segment{fs: files, base: base, path: stem + logSuffix, mergedPath: stem + mergedSuffix, opened: opened,
 		offsets: newIndex(files, offsetIndexKind, stem),
 		times:   newIndex(files, timeIndexKind, stem),
 		indexes: newIndex(files, raftIndexKind, stem),
@@ -154,7 +177,7 @@ func (h *handle) release() error {
 	return nil
 }
 
-// pin gives the open file, which the caller must release. Only a file that is not open costs a lock. ErrNotFound if the segment was removed.
+// pin gives the open file, which the caller must release. Only a file that is not open costs a lock. ErrNotFound if the segment was removed, errReplaced if it was compacted.
 func (s *segment) pin() (*handle, error) {
 	if h := s.file.Load(); h != nil && h.acquire() {
 		return h, nil
@@ -169,8 +192,8 @@ func (s *segment) pin() (*handle, error) {
 func (s *segment) open() (h *handle, opened bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.removed {
-		return nil, false, ErrNotFound
+	if err := s.gone(); err != nil {
+		return nil, false, err
 	}
 	if h := s.file.Load(); h != nil && h.acquire() {
 		return h, false, nil
@@ -194,22 +217,20 @@ func (s *segment) unpin() error {
 }
 
 // retire makes the segment unreadable for those who come later.
-func (s *segment) retire() error {
+func (s *segment) retire() error { return s.retireAs(segmentRemoved) }
+
+func (s *segment) retireAs(fate int32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removed = true
+	s.fate.CompareAndSwap(segmentLive, fate)
 	return s.unpin()
 }
 
-// search is x.search, with ErrNotFound when the index went away because the segment did.
+// search is x.search, with the error of gone when the index went away because the segment did.
 func (s *segment) search(x *index, keep func(key, value int64) bool) (key, value int64, ok bool, err error) {
 	key, value, ok, err = x.search(keep)
-	if errors.Is(err, os.ErrNotExist) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.removed {
-			err = ErrNotFound
-		}
+	if gone := s.gone(); gone == errReplaced || gone != nil && errors.Is(err, os.ErrNotExist) {
+		err = gone
 	}
 	return key, value, ok, err
 }
@@ -221,6 +242,11 @@ func (s *segment) unlink() error {
 	}
 	for _, x := range s.allIndexes() {
 		if err := removeIfThere(s.fs, x.path); err != nil {
+			return err
+		}
+	}
+	if s.mergedBytes > 0 {
+		if err := removeIfThere(s.fs, s.mergedPath); err != nil {
 			return err
 		}
 	}
@@ -264,7 +290,7 @@ func (s *segment) note(h Header, i Index, position int64, interval int64) {
 		s.sinceIndex = 0
 	}
 	s.sinceIndex += int64(h.Size())
-	s.lastIndex.Store(uint64(i))
+	s.lastIndex.Store(uint64(i) + uint64(h.members()-1))
 }
 
 // noteTime enters the largest timestamp so far, if it is not there yet.
@@ -311,7 +337,7 @@ func (s *segment) summary() *seal {
 	timestamp, offset := s.maximum.get()
 	return &seal{base: s.base, firstIndex: Index(s.firstIndex.Load()), lastIndex: Index(s.lastIndex.Load()), next: next, bytes: bytes,
 		firstTimestamp: s.firstTimestamp, maxTimestamp: timestamp, maxOffset: offset,
-		entries: [3]int{s.offsets.count, s.times.count, s.indexes.count}}
+		entries: [3]int{s.offsets.count, s.times.count, s.indexes.count}, compacted: s.compacted.Load(), merged: s.mergedBytes}
 }
 
 // restore takes over what a seal says.
@@ -324,6 +350,8 @@ func (s *segment) restore(from *seal) {
 	for k, x := range s.allIndexes() {
 		x.sealed(from.entries[k])
 	}
+	s.compacted.Store(from.compacted)
+	s.mergedBytes = from.merged
 	s.isSealed.Store(true)
 }
 
@@ -369,5 +397,5 @@ func (s *segment) info(active bool) SegmentInfo {
 	bytes, next := s.extent.get()
 	timestamp, _ := s.maximum.get()
 	return SegmentInfo{BaseOffset: s.base, NextOffset: next, LastIndex: Index(s.lastIndex.Load()), Bytes: bytes,
-		MaxTimestamp: timestamp, Active: active}
+		FirstTimestamp: s.firstTimestamp, MaxTimestamp: timestamp, Active: active, Compacted: s.compacted.Load()}
 }

@@ -22,10 +22,15 @@ func (l *Log) OffsetForTime(ms int64, limit Offset) (t Timed, ok bool, err error
 	for {
 		start := l.StartOffset()
 		t, ok, err = l.offsetForTime(ms, start, limit)
-		if !errors.Is(err, ErrNotFound) || start == l.StartOffset() { // else a segment was trimmed away meanwhile
+		if !l.lookAgain(err, start) {
 			return t, ok, err
 		}
 	}
+}
+
+// lookAgain says whether a search failed because a segment was trimmed away or compacted meanwhile.
+func (l *Log) lookAgain(err error, start Offset) bool {
+	return errors.Is(err, errReplaced) && l.usable() == nil || errors.Is(err, ErrNotFound) && start != l.StartOffset()
 }
 
 func (l *Log) offsetForTime(ms int64, start, limit Offset) (t Timed, ok bool, err error) {
@@ -79,7 +84,7 @@ func (l *Log) timeInSegment(s *segment, ms int64, start, limit Offset) (t Timed,
 // firstRecord looks into a batch for the first record within [start, limit) whose timestamp is wanted.
 func firstRecord(h *handle, position int64, header Header, start, limit Offset, wanted func(int64) bool) (t Timed, ok bool, err error) {
 	t.Epoch = header.LeaderEpoch()
-	if header.LogAppendTime() {
+	if header.LogAppendTime() && header.Count() == header.LastOffsetDelta()+1 { // else compaction has removed some
 		t.Timestamp, t.Offset = header.MaxTimestamp(), max(header.BaseOffset(), start)
 		return t, t.Offset < limit && t.Offset <= header.LastOffset() && wanted(t.Timestamp), nil
 	}
@@ -106,7 +111,7 @@ func (l *Log) MaxTimestamp(limit Offset) (t Timed, ok bool, err error) {
 	for {
 		start := l.StartOffset()
 		t, ok, err = l.maxTimestamp(start, limit)
-		if !errors.Is(err, ErrNotFound) || start == l.StartOffset() { // else a segment was trimmed away meanwhile
+		if !l.lookAgain(err, start) {
 			return t, ok, err
 		}
 	}

@@ -56,12 +56,7 @@ func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
 		l.raiseFloor(&floor, gone, state)
 	}
 	table := l.epochs.Load().above(floor.Index)
-	m := &manifest{floor: floor}
-	for _, b := range table {
-		if b.index <= floor.Index {
-			m.epochs = append(m.epochs, b)
-		}
-	}
+	m := &manifest{floor: floor, epochs: table.upTo(floor.Index), merged: l.hasMerged}
 	if err := m.write(l.fs, l.dir); err != nil {
 		return err
 	}

@@ -47,6 +47,9 @@ func (l *Log) truncateLocked(i Index) error {
 		if err != nil {
 			return err
 		}
+		if place.removed {
+			return fmt.Errorf("%w: compaction has removed the batch", ErrInvalid)
+		}
 		k = slices.Index(l.view.Load().segments, place.segment)
 		position, end = place.position, place.BaseOffset
 	}
@@ -172,6 +175,7 @@ func (l *Log) cutSegment(old *segment, position int64, end Offset) (*segment, er
 	}
 	s.firstIndex.Store(old.firstIndex.Load())
 	s.firstTimestamp = old.firstTimestamp
+	s.mergedBytes = old.mergedBytes // what is beyond the cut is not referred to any more
 	s.extent.set(position, end)
 	return s, l.recount(s, h.file, position)
 }
@@ -185,8 +189,8 @@ func (l *Log) recount(s *segment, file vfs.File, end int64) error {
 	s.sinceIndex = end - from
 	list := *l.controls.Load()
 	at := i - 1
-	err := walkHeaders(file, s.path, from, end, func(int64, Header) bool {
-		at = list.batchFrom(at + 1)
+	err := walkHeaders(file, s.path, from, end, func(_ int64, h Header) bool {
+		at = list.batchFrom(at+1) + Index(h.members()-1)
 		s.lastIndex.Store(uint64(at))
 		return true
 	})
