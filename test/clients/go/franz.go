@@ -26,6 +26,7 @@ func (c *franzClient) client(options ...kgo.Opt) (*kgo.Client, error) {
 		kgo.SeedBrokers(c.brokers...),
 		kgo.ClientID("e2e-franz-go"),
 		kgo.AllowAutoTopicCreation(),
+		kgo.AlwaysRetryEOF(), // Docker's proxy takes connections for a container that is stopping, and closes them
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.UnknownTopicRetries(4))
 	return kgo.NewClient(options...)
