@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,18 @@ func TestCompletion(t *testing.T) {
 func TestVersion(t *testing.T) {
 	if code, out, errs := execute(t, "--version"); code != 0 || errs != "" || !strings.HasPrefix(out, "barnabas version ") || !strings.Contains(out, "go1.") {
 		t.Fatalf("%d %q %q", code, out, errs)
+	}
+}
+
+func TestANodeThatCannotStartFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, _, errs := execute(t, "--set", "log.dirs="+t.TempDir(), "--set", "barnabas.http.listener=", "--set", "listeners=PLAINTEXT://"+l.Addr().String())
+	if code != 1 || !strings.Contains(errs, "address already in use") {
+		t.Errorf("%d %q", code, errs)
 	}
 }
 

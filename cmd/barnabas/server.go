@@ -69,7 +69,10 @@ func runServer(ctx context.Context, f serverFlags) error {
 	tuneMemory()
 	started := time.Now()
 	b, err := broker.Open(ctx, broker.Options{Config: c, Logger: logger, Level: &level})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return cli.Failedf("start: %w", err) // a port that is taken is no broker that does not answer
+	case err != nil:
 		return fmt.Errorf("start: %w", err)
 	}
 	logger.Info("ready", zap.Int32("node", c.NodeID), zap.String("address", b.Addr()), zap.String("data", c.LogDir),

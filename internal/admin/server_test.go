@@ -122,6 +122,21 @@ func TestLogLevelChangesAtRunTime(t *testing.T) {
 	if lines.FilterMessage("log level changed").Len() != 1 {
 		t.Errorf("no line about it: %v", lines.All())
 	}
+	resp, err := http.PostForm(base+"/log/level", nil) // not a way to change it
+	if err != nil || resp.StatusCode != 405 {
+		t.Errorf("%v %v", resp, err)
+	}
+	resp.Body.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/log/level", strings.NewReader("level=warn")) // as curl -X PUT -d level=warn
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if resp, err = http.DefaultClient.Do(req); err != nil || resp.StatusCode != 200 || level.Level() != zap.WarnLevel {
+		t.Fatalf("%v %v: %v", resp, err, level)
+	}
+	resp.Body.Close()
+	level.SetLevel(zap.DebugLevel)
 	if code, _ := ask(t, "PUT", base+"/log/level", `{"level":"loud"}`); code != 400 || level.Level() != zap.DebugLevel {
 		t.Errorf("%d %v", code, level)
 	}
