@@ -23,6 +23,10 @@ type Config struct {
 	TimestampAfter      time.Duration // message.timestamp.after.max.ms; math.MaxInt64 is unlimited, the default is an hour
 	MinInsyncReplicas   int           // min.insync.replicas
 	FileDeleteDelay     time.Duration // file.delete.delay.ms
+	MinDirtyRatio       float64       // min.cleanable.dirty.ratio, taken literally: 0 compacts whenever there is something new
+	MinCompactionLag    time.Duration // min.compaction.lag.ms
+	MaxCompactionLag    time.Duration // max.compaction.lag.ms; 0 is never
+	DeleteRetention     time.Duration // delete.retention.ms, taken literally
 	ProducerIDExpiry    time.Duration // producer.id.expiration.ms (broker)
 	CheckpointEachBytes int64         // write a checkpoint after this many bytes; 0 means 64 MiB
 	Log                 log.Config

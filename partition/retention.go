@@ -117,5 +117,8 @@ func (r retention) start(segments []log.SegmentInfo, now time.Time) log.Offset {
 
 // expired says whether the newest record of the segment is too old. Records without a timestamp do not age.
 func (r retention) expired(s log.SegmentInfo, now time.Time) bool {
+	if s.MaxTimestamp < 0 && s.Compacted { // nothing is left in it
+		return r.time >= 0
+	}
 	return r.time >= 0 && s.MaxTimestamp >= 0 && now.UnixMilli()-s.MaxTimestamp > r.time.Milliseconds()
 }

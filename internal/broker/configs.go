@@ -32,6 +32,10 @@ func (b *Broker) partitionConfig(t *metadata.Topic, image *metadata.Image) parti
 		TimestampAfter:    c.TimestampAfter,
 		MinInsyncReplicas: c.MinInsyncReplicas,
 		FileDeleteDelay:   c.FileDeleteDelay,
+		MinDirtyRatio:     c.MinDirtyRatio,
+		MinCompactionLag:  c.MinCompactionLag,
+		MaxCompactionLag:  c.MaxCompactionLag,
+		DeleteRetention:   c.DeleteRetention,
 		ProducerIDExpiry:  c.ProducerIDExpiry,
 		Log: log.Config{
 			SegmentBytes:       c.SegmentBytes,

@@ -57,6 +57,10 @@ type Server struct {
 
 	Fsync                  Fsync
 	RetentionCheckInterval time.Duration
+	Compact                bool // log.cleaner.enable
+	CompactBackoff         time.Duration
+	CompactBufferBytes     int64
+	CompactBytesPerSecond  float64
 
 	BrokerHeartbeatInterval time.Duration
 	BrokerSessionTimeout    time.Duration
@@ -276,6 +280,10 @@ func (s *Server) fill(v *values) {
 	s.http(v)
 	s.Fsync = Fsync(v.get("barnabas.fsync"))
 	s.RetentionCheckInterval = v.milliseconds("log.retention.check.interval.ms")
+	s.Compact = v.bool("log.cleaner.enable")
+	s.CompactBackoff = v.milliseconds("log.cleaner.backoff.ms")
+	s.CompactBufferBytes = v.long("log.cleaner.dedupe.buffer.size")
+	s.CompactBytesPerSecond = parseDouble(v.get("log.cleaner.io.max.bytes.per.second"))
 	s.BrokerHeartbeatInterval = v.milliseconds("broker.heartbeat.interval.ms")
 	s.BrokerSessionTimeout = v.milliseconds("broker.session.timeout.ms")
 	s.groups(v)

@@ -70,9 +70,11 @@ var serverTable = append([]*Definition{
 		Note: "Our own name. When nobody has set it and the port is taken (by another node on the machine), the node says so and starts without."},
 
 	{section: "Retention", Name: "log.retention.check.interval.ms", Type: Long, Default: "300000", check: atLeast(1), Doc: "How often segments are looked at for deletion."},
-	{section: "Retention", Name: "log.cleaner.enable", Type: Boolean, Default: "true", Effect: Later, Doc: "Whether compacted topics are compacted."},
-	{section: "Retention", Name: "log.cleaner.threads", Type: Int, Default: "1", check: atLeast(0), Effect: Later, Dynamic: true, Doc: "How many logs are compacted at a time."},
-	{section: "Retention", Name: "log.cleaner.backoff.ms", Type: Long, Default: "15000", check: atLeast(0), Effect: Later, Dynamic: true, Doc: "How long compaction sleeps when there is nothing to do."},
+	{section: "Retention", Name: "log.cleaner.enable", Type: Boolean, Default: "true", Doc: "Whether compacted topics are compacted."},
+	{section: "Retention", Name: "log.cleaner.threads", Type: Int, Default: "1", check: atLeast(0), Effect: Later, Dynamic: true, Doc: "How many logs are compacted at a time.", Note: "One is."},
+	{section: "Retention", Name: "log.cleaner.backoff.ms", Type: Long, Default: "15000", check: atLeast(0), Doc: "How long compaction sleeps when there is nothing to do."},
+	{section: "Retention", Name: "log.cleaner.dedupe.buffer.size", Type: Long, Default: "134217728", check: atLeast(1), Doc: "The most memory that compaction takes to remember keys. It takes what it needs; more keys take more passes."},
+	{section: "Retention", Name: "log.cleaner.io.max.bytes.per.second", Type: Double, Default: "1.7976931348623157E308", check: atLeast(1), Doc: "How much compaction may read and write in a second, together."},
 
 	{section: "Replication", Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Effect: Later, Doc: "How long a replica may be behind and still count as in sync."},
 	{section: "Replication", Name: "replica.selector.class", Type: String, NoValue: true, Effect: Later, Doc: "How a consumer's nearest replica is chosen."},
@@ -198,7 +200,7 @@ var ignoredNames = []struct{ names, reason string }{
 	{"queued.max.requests replica.fetch.* replica.socket.* replica.high.watermark.checkpoint.interval.ms " +
 		"fetch.purgatory.purge.interval.requests producer.purgatory.purge.interval.requests delete.records.purgatory.purge.interval.requests " +
 		"num.replica.alter.log.dirs.threads controller.socket.timeout.ms controlled.shutdown.max.retries controlled.shutdown.retry.backoff.ms " +
-		"log.cleaner.dedupe.buffer.size log.cleaner.io.buffer.size log.cleaner.io.buffer.load.factor log.cleaner.io.max.bytes.per.second " +
+		"log.cleaner.io.buffer.size log.cleaner.io.buffer.load.factor " +
 		"log.flush.offset.checkpoint.interval.ms log.flush.start.offset.checkpoint.interval.ms log.message.format.version " +
 		"log.message.timestamp.difference.max.ms log.dir.failure.timeout.ms log.initial.task.delay.ms " +
 		"group.coordinator.threads group.coordinator.append.linger.ms group.coordinator.new.enable share.coordinator.* group.streams.* group.share.* group.consumer.* " +

@@ -208,6 +208,10 @@ type TopicConfig struct {
 	TimestampBefore    time.Duration
 	TimestampAfter     time.Duration
 	MinInsyncReplicas  int
+	MinDirtyRatio      float64
+	MinCompactionLag   time.Duration
+	MaxCompactionLag   time.Duration
+	DeleteRetention    time.Duration
 	ProducerIDExpiry   time.Duration // producer.id.expiration.ms, of the broker
 }
 
@@ -248,6 +252,10 @@ func NewTopicConfig(overrides map[string]string, layers Layers) TopicConfig {
 		TimestampBefore:    max(age("message.timestamp.before.max.ms"), time.Millisecond),
 		TimestampAfter:     max(age("message.timestamp.after.max.ms"), time.Millisecond),
 		MinInsyncReplicas:  int(long("min.insync.replicas")),
+		MinDirtyRatio:      parseDouble(get("min.cleanable.dirty.ratio")),
+		MinCompactionLag:   age("min.compaction.lag.ms"),
+		MaxCompactionLag:   age("max.compaction.lag.ms"),
+		DeleteRetention:    age("delete.retention.ms"),
 	}
 	if level := topicIndex["compression."+c.CompressionType+".level"]; level != nil {
 		c.CompressionLevel = int(long(level.Name))
@@ -255,6 +263,11 @@ func NewTopicConfig(overrides map[string]string, layers Layers) TopicConfig {
 	expiry, _, _ := layers.lookup("producer.id.expiration.ms")
 	c.ProducerIDExpiry = milliseconds(parseLong(expiry))
 	return c
+}
+
+func parseDouble(value string) float64 {
+	x, _ := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	return x
 }
 
 func parseLong(value string) int64 {

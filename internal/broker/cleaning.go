@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/barnabas-log/barnabas/log"
+	records "github.com/barnabas-log/barnabas/log/record"
+	"github.com/barnabas-log/barnabas/partition"
+	"go.uber.org/zap"
+)
+
+// cleaner compacts the partitions of a node, one at a time, the one that needs it most first. Leaders and followers compact by themselves.
+type cleaner struct {
+	b *Broker
+	// refused are partitions that could not be compacted. They are left alone until the node starts again, so that one that is damaged does not keep the others waiting.
+	refused map[place]bool
+	pace    pace
+}
+
+func newCleaner(b *Broker) *cleaner {
+	return &cleaner{b: b, refused: map[place]bool{}, pace: pace{perSecond: b.config.CompactBytesPerSecond}}
+}
+
+// run works until ctx ends.
+func (c *cleaner) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if r := c.dirtiest(); r != nil {
+			c.clean(ctx, r)
+			continue
+		}
+		pause(ctx, max(c.b.config.CompactBackoff, time.Millisecond))
+	}
+}
+
+// dirtiest is the partition to compact next, or nil: an overdue one, or the one with the largest share that was not compacted.
+func (c *cleaner) dirtiest() *replica {
+	var best *replica
+	var most float64
+	c.b.hosting.each(func(r *replica) {
+		plan := r.part.PlanCompaction()
+		if !plan.Due && !plan.Roll || c.refused[r.place()] {
+			return
+		}
+		ratio := plan.Ratio()
+		if plan.Overdue {
+			ratio++
+		}
+		if best == nil || ratio > most {
+			best, most = r, ratio
+		}
+	})
+	return best
+}
+
+func (c *cleaner) clean(ctx context.Context, r *replica) {
+	done, err := r.part.Compact(ctx, partition.Cleaning{BufferBytes: c.b.config.CompactBufferBytes, Throttle: c.pace.wait, Everywhere: r.group.Everywhere()})
+	switch {
+	case err == nil && done.SegmentsMade > 0, ctx.Err() != nil:
+	case err == nil: // what is due is not durable yet, or was trimmed away meanwhile
+		pause(ctx, max(c.b.config.CompactBackoff, time.Millisecond))
+	case errors.Is(err, partition.ErrClosed):
+	case !errors.Is(err, log.ErrCorrupt) && !errors.Is(err, records.ErrMalformed) && !errors.Is(err, records.ErrTooLarge): // no room, say: it may get better
+		c.b.logger.Warn("compaction failed", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(err))
+		pause(ctx, max(c.b.config.CompactBackoff, time.Second))
+	default:
+		c.refused[r.place()] = true
+		c.b.logger.Error("partition is not compacted any more until this node starts again", zap.String("topic", r.topic.Name),
+			zap.Int32("partition", r.number), zap.Error(err))
+	}
+}
+
+// pace lets so many bytes pass in a second.
+type pace struct {
+	perSecond float64
+	next      time.Time // when what has passed is paid for
+}
+
+// paceSlack is how far ahead one may be, so that it is not slept for every batch.
+const paceSlack = 20 * time.Millisecond
+
+func (p *pace) wait(ctx context.Context, bytes int) error {
+	if seconds := float64(bytes) / p.perSecond; seconds > 1e-12 {
+		now := time.Now()
+		if p.next.Before(now) {
+			p.next = now
+		}
+		p.next = p.next.Add(time.Duration(min(seconds, 3600) * float64(time.Second)))
+		if ahead := p.next.Sub(now); ahead > paceSlack {
+			pause(ctx, ahead)
+		}
+	}
+	return ctx.Err()
+}
