@@ -111,6 +111,9 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	}
 	b.running.Go(func() { b.follow(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
+	if b.config.Compact {
+		b.running.Go(func() { newCleaner(b).run(background) })
+	}
 	b.running.Go(func() { b.members.speak(background) })
 	b.running.Go(func() { b.leaders.spread(background) })
 	if !b.config.Alone() {
