@@ -65,11 +65,15 @@ var apis = []api{
 	{key: 35, min: 0, max: 5, handle: (*Server).describeLogDirs},
 	{key: 37, min: 0, max: 3, handle: (*Server).createPartitions},
 	{key: 42, min: 0, max: 3, handle: (*Server).deleteGroups},
+	{key: 43, min: 0, max: 2, handle: (*Server).electLeaders, flags: waits},
 	{key: 44, min: 0, max: 1, handle: (*Server).incrementalAlterConfigs},
+	{key: 45, min: 0, max: 1, handle: (*Server).alterPartitionReassignments, flags: waits},
 	{key: 46, min: 0, max: 0, handle: (*Server).listPartitionReassignments},
 	{key: 47, min: 0, max: 0, handle: (*Server).offsetDelete},
+	{key: 55, min: 0, max: 2, handle: (*Server).describeQuorum},
 	{key: 60, min: 0, max: 2, handle: (*Server).describeCluster},
 	{key: 61, min: 0, max: 0, handle: (*Server).describeProducers},
+	{key: 64, min: 0, max: 0, handle: (*Server).unregisterBroker},
 	{key: 75, min: 0, max: 0, handle: (*Server).describeTopicPartitions},
 }
 
@@ -89,8 +93,11 @@ func APIs() []Served {
 	return served
 }
 
-// kafkaName is an API's name as Kafka writes it: kmsg follows Go's way with initials (InitProducerID).
-func kafkaName(key int16) string { return strings.ReplaceAll(kmsg.NameForKey(key), "ID", "Id") }
+// kafkaName is an API's name as Kafka writes it: kmsg follows Go's way with initials (InitProducerID), and has its own word for reassignments.
+func kafkaName(key int16) string {
+	name := strings.ReplaceAll(kmsg.NameForKey(key), "ID", "Id")
+	return strings.Replace(name, "AlterPartitionAssignments", "AlterPartitionReassignments", 1)
+}
 
 // byKey indexes apis. It is built once, before any connection.
 func byKey(rows []api) map[int16]*api {

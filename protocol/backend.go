@@ -28,6 +28,12 @@ type Backend interface {
 	// node knows of (or after ctx ends).
 	Admin() Admin
 
+	// ElectLeader gives the lead of a partition to the replica that is preferred, or says with a *metadata.Error why not. unclean asks for any replica instead.
+	ElectLeader(ctx context.Context, topic *metadata.Topic, number int32, unclean bool) error
+
+	// Quorum describes the metadata group.
+	Quorum(ctx context.Context) (Quorum, error)
+
 	// Groups is the group coordinator on this node.
 	Groups() consumergroup.API
 
@@ -50,6 +56,9 @@ type Admin interface {
 	AlterConfig(ctx context.Context, r metadata.ConfigResource, ops []metadata.ConfigOp, validateOnly bool) error
 	ReplaceConfig(ctx context.Context, r metadata.ConfigResource, values map[string]*string, validateOnly bool) error
 	NextProducerID(ctx context.Context) (int64, error)
+	// AlterReassignments begins, replaces or cancels moves of partitions; an error for each. sameFactor forbids another number of replicas.
+	AlterReassignments(ctx context.Context, moves []metadata.Reassignment, sameFactor bool) []error
+	UnregisterBroker(ctx context.Context, id int32) error
 }
 
 // ConfigEntry is one row of DescribeConfigs.

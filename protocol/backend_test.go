@@ -225,6 +225,10 @@ func (f *fake) Leader(topic metadata.TopicID, number int32) (node, epoch int32) 
 }
 
 func (f *fake) InSync(metadata.TopicID, int32) []int32 { return []int32{1} }
+func (f *fake) ElectLeader(context.Context, *metadata.Topic, int32, bool) error {
+	return &metadata.Error{Code: codeElectionNotNeeded, Message: "not in this test"}
+}
+func (f *fake) Quorum(context.Context) (Quorum, error) { return Quorum{}, nil }
 func (f *fake) Controller() int32                      { return 1 }
 func (f *fake) Admin() Admin                           { return (*fakeAdmin)(f) }
 func (f *fake) Groups() consumergroup.API              { return emptyGroups{} }
@@ -270,6 +274,10 @@ func (a *fakeAdmin) AlterConfig(context.Context, metadata.ConfigResource, []meta
 func (a *fakeAdmin) ReplaceConfig(context.Context, metadata.ConfigResource, map[string]*string, bool) error {
 	return &metadata.Error{Code: codePolicyViolation, Message: "not in this test"}
 }
+func (a *fakeAdmin) AlterReassignments(_ context.Context, moves []metadata.Reassignment, _ bool) []error {
+	return make([]error, len(moves))
+}
+func (a *fakeAdmin) UnregisterBroker(context.Context, int32) error { return nil }
 func (a *fakeAdmin) NextProducerID(context.Context) (int64, error) { return a.ids.Add(1), nil }
 
 // served is a server on a listener of its own.

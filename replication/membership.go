@@ -74,9 +74,13 @@ func (g *Group) Remove(ctx context.Context, node int32) error {
 func (g *Group) change(ctx context.Context, what string, node int32, done func([]Member) bool, ask func(*raft.Raft, time.Duration)) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
+	already := done(g.Members())
 	err := g.changeOne(ctx, node, done, ask)
 	if err != nil {
 		return fmt.Errorf("%s node %d, group %s: %w", what, node, g.id, err)
+	}
+	if already {
+		return nil
 	}
 	g.logger.Info("membership changed", zap.String("change", what), zap.Int32("node", node))
 	return nil

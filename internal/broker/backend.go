@@ -32,13 +32,16 @@ func (b *Broker) Partition(topic metadata.TopicID, number int32) *partition.Part
 // Leader implements protocol.Backend. A replica here knows its leader from Raft; of other partitions, brokers tell each other.
 func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch int32) {
 	if p := b.Partition(topic, number); p != nil && p.Err() == nil { // a replica that stopped hears nothing any more
-		node, epoch, _ = p.Leader()
-		return node, epoch
+		if node, epoch, _ = p.Leader(); node >= 0 {
+			return node, epoch
+		}
+	} else {
+		node, epoch = -1, -1
 	}
-	if s, ok := b.leaders.find(place{topic, number}); ok {
+	if s, ok := b.leaders.find(place{topic, number}); ok && s.epoch > epoch { // a replica that was opened just now has heard of nobody
 		return s.node, s.epoch
 	}
-	return -1, -1
+	return node, epoch
 }
 
 // InSync implements protocol.Backend. A leader knows from Raft, and tells the others.

@@ -119,6 +119,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	if !b.config.Alone() {
 		b.running.Go(func() { b.watchInSync(background) })
 		b.running.Go(func() { b.restorePreferred(background) })
+		b.running.Go(func() { newMover(b).run(background) })
 	}
 	for i, l := range b.listeners {
 		name := b.config.Listeners[i].Name

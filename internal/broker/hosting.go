@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (h *hosting) converge(image *metadata.Image) {
 
 	old := *h.topics.Load()
 	next := make(map[metadata.TopicID]*hostedTopic, len(image.ByID))
-	var opened []*replica
+	var opened, leaving []*replica
 	for id, topic := range image.ByID {
 		t := old[id]
 		if t == nil || len(t.replicas) < len(topic.Partitions) {
@@ -102,6 +103,7 @@ func (h *hosting) converge(image *metadata.Image) {
 			h.configure(t, topic, image)
 		}
 		next[id] = t
+		leaving = append(leaving, h.moved(t, topic)...)
 		opened = append(opened, h.missing(t, topic)...)
 	}
 	h.topics.Store(&next)
@@ -112,6 +114,15 @@ func (h *hosting) converge(image *metadata.Image) {
 		if next[id] == nil {
 			h.deleteTopic(&work, t)
 		}
+	}
+	for _, r := range leaving {
+		work.Go(func() error {
+			h.b.logger.Info("partition has moved away", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number))
+			if err := h.delete(r); err != nil {
+				h.b.logger.Error("a partition that moved away left files behind", zap.String("directory", r.dir), zap.Error(err))
+			}
+			return nil
+		})
 	}
 	for _, r := range opened {
 		work.Go(func() error {
@@ -135,6 +146,17 @@ func grow(t *hostedTopic, partitions int) *hostedTopic {
 		}
 	}
 	return g
+}
+
+// moved takes out the replicas of topic that are no longer this node's: the group has removed it, or the metadata would still say otherwise.
+func (h *hosting) moved(t *hostedTopic, topic *metadata.Topic) (out []*replica) {
+	for number, p := range topic.Partitions {
+		if r := t.replicas[number].Load(); r != nil && !slices.Contains(p.Replicas, h.b.nodeID) {
+			t.replicas[number].Store(nil)
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // missing lists the partitions of topic that this node should host and does not.
@@ -172,7 +194,8 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	assigned := r.topic.Partitions[r.number].Replicas
+	assignment := r.topic.Partitions[r.number]
+	assigned := assignment.Replicas
 	r.inSync.Store(int32(len(assigned)))
 	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger,
 		InSyncCount: func() int { return int(r.inSync.Load()) }, Metrics: h.b.observed.partition})
@@ -183,7 +206,7 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 		ID:        groupID(r.topic.ID, r.number),
 		Log:       l,
 		Machine:   &driven{Partition: p, hosting: h, replica: r},
-		Voters:    assigned,
+		Voters:    h.founders(&assignment),
 		Preferred: assigned[0] == h.b.nodeID,
 		Bind:      func(g *replication.Group) { p.Bind(g) },
 	})
@@ -191,6 +214,14 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 		return errors.Join(fmt.Errorf("start group: %w", err), p.Close())
 	}
 	r.part, r.group = p, g
+	return nil
+}
+
+// founders are the voters to found a group with: none on a node that is to be added by the leader.
+func (h *hosting) founders(p *metadata.Partition) []int32 {
+	if f := p.Founders(); slices.Contains(f, h.b.nodeID) {
+		return f
+	}
 	return nil
 }
 
@@ -262,7 +293,8 @@ func (h *hosting) close() error {
 	return err
 }
 
-// sweep removes what deletions left behind when the node stopped in their middle: directories of topics that the image does not know. Called once, before the
+// sweep removes what deletions left behind when the node stopped in their middle: directories of topics that the image does not know, and of partitions that it
+// gives to others. Called once, before the
 // first converge, when the image is known to be current.
 func (h *hosting) sweep(image *metadata.Image) error {
 	topics, err := os.ReadDir(h.root)
@@ -279,14 +311,17 @@ func (h *hosting) sweep(image *metadata.Image) error {
 			return fmt.Errorf("read topic directory: %w", err)
 		}
 		for _, p := range partitions {
-			_, id, ok := strings.Cut(p.Name(), ".")
+			number, id, ok := strings.Cut(p.Name(), ".")
 			if !ok {
 				continue
 			}
-			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id {
+			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id && h.assigned(t, number) {
 				continue
 			}
-			h.b.logger.Info("removing the files of a deleted topic", zap.String("directory", filepath.Join(dir, p.Name())))
+			if err := h.b.node.Forget(id + "-" + number); err != nil {
+				return err
+			}
+			h.b.logger.Info("removing the files of a partition that was deleted or has moved away", zap.String("directory", filepath.Join(dir, p.Name())))
 			if err := log.Remove(nil, filepath.Join(dir, p.Name())); err != nil {
 				return err
 			}
@@ -294,6 +329,12 @@ func (h *hosting) sweep(image *metadata.Image) error {
 		_ = os.Remove(dir) // stays when it is not empty
 	}
 	return nil
+}
+
+// assigned says whether this node has a replica of the partition with that number.
+func (h *hosting) assigned(t *metadata.Topic, number string) bool {
+	n, err := strconv.Atoi(number)
+	return err == nil && n >= 0 && n < len(t.Partitions) && slices.Contains(t.Partitions[n].Replicas, h.b.nodeID)
 }
 
 // led says whether every partition of the topic has a leader that this node knows of.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/config"
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/replication"
 )
 
 // nodeListener is the name under which a broker registers where other nodes reach it. Clients are never told of it.
@@ -20,6 +21,9 @@ type question struct {
 	Beat    *beat    `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
 	Led     *led     `json:"led,omitempty"`     // what the asking node leads
 	Join    *joining `json:"join,omitempty"`    // the asking node wants to follow the metadata group
+	Leave   *leaving `json:"leave,omitempty"`   // a node no longer follows it
+	Elect   *elect   `json:"elect,omitempty"`   // hand a partition to the replica that is preferred
+	Quorum  bool     `json:"quorum,omitempty"`  // how does the metadata group stand?
 }
 
 // reply answers a question.
@@ -28,6 +32,8 @@ type reply struct {
 	Unknown bool            `json:"unknown,omitempty"` // the broker that beats is not registered
 	Error   *metadata.Error `json:"error,omitempty"`
 	Leader  int32           `json:"leader,omitempty"`
+
+	Quorum *replication.Quorum `json:"quorum,omitempty"`
 }
 
 // ask puts a question to another node.
@@ -71,6 +77,12 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		b.leaders.told(from, *q.Led)
 	case q.Join != nil:
 		r = b.join(ctx, from, *q.Join)
+	case q.Leave != nil:
+		r = b.leave(ctx, *q.Leave)
+	case q.Elect != nil:
+		r = b.elect(ctx, *q.Elect)
+	case q.Quorum:
+		r = b.describeQuorum()
 	default:
 		return nil, fmt.Errorf("question of node %d: of a kind that this version does not know", from)
 	}
