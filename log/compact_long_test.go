@@ -1,0 +1,118 @@
+package log
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/barnabas-log/barnabas/log/record"
+)
+
+// TestTenMillionRecordsOverOneMillionKeys compacts to exactly the last record of each key, and says how fast that was. Only with BARNABAS_LONG; otherwise with a fiftieth
+// of it.
+func TestTenMillionRecordsOverOneMillionKeys(t *testing.T) {
+	records, keys := 200_000, 20_000
+	if long() {
+		records, keys = 10_000_000, 1_000_000
+	}
+	l, err := Open(t.TempDir()+"/log", Options{Config: Config{SegmentBytes: 128 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	newest := fillKeys(t, l, records, keys)
+	size := l.Size()
+	var before, after syscall.Rusage
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	heap, peak := memory.HeapInuse, uint64(0)
+	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	began, calls := time.Now(), 0
+	done, err := l.Compact(CompactOptions{To: l.EndOffset(), Now: time.UnixMilli(1), Throttle: func(int) error {
+		if calls++; calls%2000 == 0 {
+			runtime.ReadMemStats(&memory)
+			peak = max(peak, memory.HeapInuse)
+		}
+		return nil
+	}})
+	took := time.Since(began)
+	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+	t.Logf("%d MB in %v, %v of CPU: %.0f MB/s, %.0f MB per second of CPU; heap %d MB, %d at most; %+v", size>>20, took, cpu,
+		float64(size)/1e6/took.Seconds(), float64(size)/1e6/cpu.Seconds(), heap>>20, peak>>20, done)
+	next, found := Offset(0), 0
+	for from := l.StartOffset(); from < l.EndOffset(); {
+		c, err := l.Read(from, l.EndOffset(), 4<<20, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := c.Bytes(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from = c.NextOffset()
+		c.Release()
+		for len(b) > 0 {
+			h := Header(b[:Header(b).Size()])
+			b = b[len(h):]
+			if h.BaseOffset() != next {
+				t.Fatalf("batch at %d where %d must follow", h.BaseOffset(), next)
+			}
+			next = h.next()
+			err := record.Each(h, 1<<24, func(r record.Record) error {
+				found++
+				if k := binary.BigEndian.Uint32(r.Key); newest[k] != r.Offset || r.Offset != int64(binary.BigEndian.Uint64(r.Value)) {
+					return fmt.Errorf("key %d at %d, last at %d", k, r.Offset, newest[k])
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if next != Offset(records) || found != keys {
+		t.Fatalf("%d records of %d keys, offsets to %d", found, keys, next)
+	}
+}
+
+// fillKeys appends records with random keys, 100 bytes each, and says where each key is last.
+func fillKeys(t testing.TB, l *Log, records, keys int) []int64 {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	newest := make([]int64, keys)
+	b := record.New()
+	key, value := make([]byte, 16), make([]byte, 84)
+	for o := 0; o < records; {
+		b.Reset()
+		for range min(100, records-o) {
+			k := o // every key once, then any
+			if o >= keys {
+				k = r.IntN(keys)
+			}
+			newest[k] = int64(o)
+			binary.BigEndian.PutUint32(key, uint32(k))
+			binary.BigEndian.PutUint64(value, uint64(o))
+			b.Add(record.Record{Timestamp: int64(o / 1000), Key: key, Value: value})
+			o++
+		}
+		if _, err := l.Append([]Entry{{Index: l.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: b.Batch()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	return newest
+}
