@@ -108,7 +108,7 @@ func (s *Server) Serve(l net.Listener, name string) error {
 		nc, err := l.Accept()
 		if s.open.Err() != nil {
 			if err == nil {
-				nc.Close()
+				hangUp(nc)
 			}
 			return ErrServerClosed
 		}
@@ -146,7 +146,7 @@ func (s *Server) accept(nc net.Conn, listener string) {
 	if reason := s.admit(c); reason != "" {
 		s.metrics.refused.With(reason).Inc()
 		s.log.Info("connection refused", zap.String("client", c.host), zap.String("reason", reason))
-		nc.Close()
+		hangUp(nc)
 		return
 	}
 	s.metrics.accepted.Inc()
@@ -155,6 +155,15 @@ func (s *Server) accept(nc net.Conn, listener string) {
 		defer s.forget(c)
 		c.serve()
 	}()
+}
+
+// hangUp closes a connection on which nothing was said, with a reset: clients take an orderly close right after connecting for a broker that speaks another protocol, and
+// give up, but come back after a reset.
+func hangUp(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = nc.Close()
 }
 
 // admit counts c, or says why it may not be.
