@@ -146,7 +146,7 @@ func (s *Server) accept(nc net.Conn, listener string) {
 	if reason := s.admit(c); reason != "" {
 		s.metrics.refused.With(reason).Inc()
 		s.log.Info("connection refused", zap.String("client", c.host), zap.String("reason", reason))
-		hangUp(nc)
+		nc.Close()
 		return
 	}
 	s.metrics.accepted.Inc()
@@ -157,7 +157,7 @@ func (s *Server) accept(nc net.Conn, listener string) {
 	}()
 }
 
-// hangUp closes a connection on which nothing was said, with a reset: clients take an orderly close right after connecting for a broker that speaks another protocol, and
+// hangUp closes a connection that came while the server closes, with a reset: clients take an orderly close right after connecting for a broker that speaks another protocol, and
 // give up, but come back after a reset.
 func hangUp(nc net.Conn) {
 	if tcp, ok := nc.(*net.TCPConn); ok {
