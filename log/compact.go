@@ -80,6 +80,9 @@ type compaction struct {
 	done Compacted
 	keys *keyMap
 	to   Offset // end of the pass: keys know nothing of what follows
+
+	hashes []keyHash // scratch: of a batch
+	waste  uint64    // what fetch gives, so that it is not optimized away
 }
 
 func (c *compaction) run() error {
@@ -184,17 +187,31 @@ func (c *compaction) collectBatch(h Header) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = record.EachRaw(payload, h.Count(), func(r *record.Raw) error {
-		if r.Key != nil && !c.keys.put(r.Key, h.BaseOffset()+Offset(r.OffsetDelta)) {
-			full = true
-			return record.ErrStop
+	if err := c.hash(h, payload); err != nil {
+		return false, err
+	}
+	for _, k := range c.hashes {
+		if k.offset >= 0 && !c.keys.put(k) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// hash fills hashes with the keys of a batch's records; those without a key have no offset.
+func (c *compaction) hash(h Header, payload []byte) error {
+	c.hashes = c.hashes[:0]
+	base := h.BaseOffset()
+	err := record.EachRaw(payload, h.Count(), func(r *record.Raw) error {
+		if r.Key == nil {
+			c.hashes = append(c.hashes, keyHash{offset: -1})
+		} else {
+			c.hashes = append(c.hashes, c.keys.hash(r.Key, base+Offset(r.OffsetDelta)))
 		}
 		return nil
 	})
-	if full {
-		return true, nil
-	}
-	return false, batchError(h, err)
+	c.waste += c.keys.fetch(c.hashes)
+	return batchError(h, err)
 }
 
 func batchError(h Header, err error) error {

@@ -37,6 +37,7 @@ type rewriter struct {
 	index    Index      // of the batch at hand
 	kept     []byte     // scratch: records that stay
 	batch    []byte     // scratch: the batch that they make
+	stay     []bool     // scratch: which records do
 }
 
 // rewrite writes a group of segments anew and swaps them.
@@ -297,17 +298,21 @@ func (w *rewriter) filter(h Header) (Header, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := w.hash(h, payload); err != nil {
+		return nil, err
+	}
 	f := filter{rewriter: w, h: h, horizon: -1}
 	f.oldHorizon, f.hadHorizon = h.DeleteHorizon()
+	w.stay = w.stay[:0]
 	if err := record.EachRaw(payload, h.Count(), f.look); err != nil {
 		return nil, batchError(h, err)
 	}
 	switch {
-	case f.stay == 0:
+	case f.remain == 0:
 		return nil, nil
 	case f.tombstones && !f.hadHorizon:
 		f.horizon = w.o.Now.UnixMilli() + w.o.DeleteRetention.Milliseconds()
-	case f.stay == h.Count():
+	case f.remain == h.Count():
 		return h, nil
 	}
 	return f.rebuild(payload)
@@ -319,33 +324,36 @@ type filter struct {
 	h          Header
 	oldHorizon int64
 	hadHorizon bool
-	stay       int32
+	remain     int32
 	tombstones bool  // some stay
 	maximum    int64 // timestamp of those that stay
 	horizon    int64 // to be set, or -1
 }
 
-// stays says whether a record does: the last one of its key, unless it is a tombstone whose time has come.
+// stays says whether the next record does: the last one of its key, unless it is a tombstone whose time has come.
 func (f *filter) stays(r *record.Raw) bool {
 	if r.Key == nil {
 		return true
 	}
-	o := f.h.BaseOffset() + Offset(r.OffsetDelta)
-	if last, known := f.keys.last(r.Key); known && last > o {
+	k := f.hashes[len(f.stay)]
+	o := k.offset
+	if last, known := f.keys.last(k); known && last > o {
 		return false
 	}
 	return !(r.Tombstone && f.hadHorizon && f.oldHorizon <= f.o.Now.UnixMilli() && o < f.o.KeepTombstones)
 }
 
 func (f *filter) look(r *record.Raw) error {
-	if !f.stays(r) {
+	stays := f.stays(r)
+	f.stay = append(f.stay, stays)
+	if !stays {
 		return nil
 	}
 	timestamp := f.h.BaseTimestamp() + r.TimestampDelta
-	if f.stay == 0 || timestamp > f.maximum {
+	if f.remain == 0 || timestamp > f.maximum {
 		f.maximum = timestamp
 	}
-	f.stay++
+	f.remain++
 	f.tombstones = f.tombstones || r.Tombstone && r.Key != nil
 	return nil
 }
@@ -355,9 +363,11 @@ func (f *filter) look(r *record.Raw) error {
 func (f *filter) rebuild(payload []byte) (Header, error) {
 	w, h := f.rewriter, f.h
 	w.kept = w.kept[:0]
+	k := -1
 	err := record.EachRaw(payload, h.Count(), func(r *record.Raw) error {
+		k++
 		switch {
-		case !f.stays(r):
+		case !w.stay[k]:
 		case f.horizon >= 0:
 			w.kept = r.AppendAt(w.kept, h.BaseTimestamp()+r.TimestampDelta-f.horizon)
 		default:
@@ -381,7 +391,7 @@ func (f *filter) rebuild(payload []byte) (Header, error) {
 	if !h.LogAppendTime() {
 		binary.BigEndian.PutUint64(b[35:], uint64(f.maximum))
 	}
-	binary.BigEndian.PutUint32(b[57:], uint32(f.stay))
+	binary.BigEndian.PutUint32(b[57:], uint32(f.remain))
 	sumBatch(b)
 	return b, nil
 }

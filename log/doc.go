@@ -23,6 +23,12 @@
 // they call them at the same time. Sync, Configure and WriteCheckpoint may be called beside them. Everything else is for any goroutine at any
 // time and takes no lock: it sees an immutable list of segments, and a chunk stays readable until it is released, also when its segment is trimmed away.
 //
+// # Compaction
+//
+// Compact removes records of finished segments whose keys come again, and swaps new segments in while everything else goes on. Offsets and indexes stay as they are:
+// removed batches become empty ones, runs of them one merged batch (merged.go), and Meta and Data still find each of them. Who has a segment open when it is
+// replaced reads on in the old file; who opens one after that is sent to look again.
+//
 // # After a crash
 //
 // Open scans from the recovery point, a position that is known to be durable and moves every 4 MiB, checks every checksum there, cuts the first

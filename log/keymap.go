@@ -38,8 +38,27 @@ func newKeyMap(limit int64) *keyMap {
 	return &keyMap{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, limit: max(limit, smallestKeyMap)}
 }
 
-func (m *keyMap) hash(key []byte) (a, b uint64) {
-	return maphash.Bytes(m.seeds[0], key), maphash.Bytes(m.seeds[1], key)
+// keyHash is a key at an offset, hashed.
+type keyHash struct {
+	a, b   uint64
+	offset Offset
+}
+
+func (m *keyMap) hash(key []byte, o Offset) keyHash {
+	return keyHash{maphash.Bytes(m.seeds[0], key), maphash.Bytes(m.seeds[1], key), o}
+}
+
+// fetch brings the slots of the keys of a batch into the cache, many at a time: one after another, most of the time would go into waiting for memory. What it gives
+// means nothing.
+func (m *keyMap) fetch(batch []keyHash) (sum uint64) {
+	for k := range batch {
+		a := batch[k].a
+		if slots := m.shards[a%keyShards].slots; len(slots) > 0 {
+			at, _ := bits.Mul64(a, uint64(len(slots)))
+			sum ^= slots[at].a
+		}
+	}
+	return sum
 }
 
 // place is the slot of the hash, or the empty one where it belongs. There is always one.
@@ -58,8 +77,8 @@ func (s *keyShard) place(a, b uint64) *keySlot {
 }
 
 // put notes that the key was seen at the offset. false: there is no room for it.
-func (m *keyMap) put(key []byte, o Offset) bool {
-	a, b := m.hash(key)
+func (m *keyMap) put(k keyHash) bool {
+	a, b, o := k.a, k.b, k.offset
 	s := &m.shards[a%keyShards]
 	if s.count*10 >= len(s.slots)*7 && !m.grow(s) && s.count*10 >= len(s.slots)*9 {
 		if len(s.slots) > 0 {
@@ -98,8 +117,8 @@ func (m *keyMap) grow(s *keyShard) bool {
 }
 
 // last is the largest offset that the key was seen at.
-func (m *keyMap) last(key []byte) (Offset, bool) {
-	a, b := m.hash(key)
+func (m *keyMap) last(k keyHash) (Offset, bool) {
+	a, b := k.a, k.b
 	s := &m.shards[a%keyShards]
 	if len(s.slots) == 0 {
 		return 0, false

@@ -16,6 +16,8 @@ import (
 //	           i
 //	|##########|xxxxxxxxx|        x goes; with i > LastIndex nothing does; i <= FirstIndex-1 is ErrOutOfRange
 //
+// The middle of a merged batch, which compaction left, cannot be cut: what is compacted is committed, and nobody asks for it. The log fails then.
+//
 // Order: the recovery point is lowered, durably; later segments go, the newest first; the segment of i is cut; then ctl. A crash in between leaves
 // entries that recovery keeps or drops as a tail: the caller was not told that they are gone.
 func (l *Log) TruncateSuffix(i Index) error {
