@@ -50,7 +50,7 @@ func (p *Partition) Compact(ctx context.Context, c Cleaning) (log.Compacted, err
 		return log.Compacted{}, p.Err()
 	}
 	if p.log.Checkpoint().HighWatermark < plan.To { // what is replayed after a restart must be what was written
-		if err := p.finalCheckpoint(); err != nil {
+		if err := p.checkpointSoon(); err != nil {
 			return log.Compacted{}, fmt.Errorf("checkpoint before compaction: %w", err)
 		}
 	}
@@ -78,6 +78,21 @@ func (p *Partition) Compact(ctx context.Context, c Cleaning) (log.Compacted, err
 			zap.Int64("kept", done.RecordsKept), zap.Int("passes", done.Passes), zap.Int64("to", int64(plan.To)), zap.Duration("took", p.now().Sub(began)))
 	}
 	return done, err
+}
+
+// checkpointSoon writes a checkpoint if everything that is stored was applied, and else asks for one as soon as what is stored now is.
+func (p *Partition) checkpointSoon() error {
+	p.mu.Lock()
+	if p.applied.index < p.last.index {
+		if p.candidate == nil {
+			p.takeCheckpointLocked()
+		}
+		p.mu.Unlock()
+		return nil
+	}
+	c := *p.checkpointLocked()
+	p.mu.Unlock()
+	return p.saveCheckpoint(c)
 }
 
 // lastBatches is where the last batch of each producer is.

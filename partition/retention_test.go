@@ -46,6 +46,10 @@ func TestRetentionTakesWholeOldSegments(t *testing.T) {
 	if got := (retention{time: 0, bytes: -1, mark: 10}).start(untimed, storyStart); got != 0 {
 		t.Errorf("records without a timestamp aged: start %d", got)
 	}
+	untimed[0].Compacted = true // nothing is left in it: it must not keep those behind it for ever
+	if got := (retention{time: 0, bytes: -1, mark: 10}).start(untimed, storyStart); got != 10 {
+		t.Errorf("a segment that compaction emptied did not go: start %d", got)
+	}
 	empty := []log.SegmentInfo{{BaseOffset: 40, NextOffset: 40, MaxTimestamp: -1, Active: true}}
 	if got := (retention{time: 0, bytes: 0, mark: 40}).start(empty, storyStart); got != 0 {
 		t.Errorf("an empty segment moved the start to %d", got)
