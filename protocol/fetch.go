@@ -14,7 +14,7 @@ import (
 )
 
 // Fetch (1), versions 4 to 18. v4 adds the isolation level, v5 the log start, v7 sessions (KIP-227), v9 leader epochs (KIP-320), v10 allows zstd,
-// v11 adds racks (KIP-392; the preferred read replica is always -1), v12 diverging epochs (KIP-595), v13 topic ids, v16 the nodes that lead now
+// v11 adds racks (KIP-392, fetch_nearby.go), v12 diverging epochs (KIP-595), v13 topic ids, v16 the nodes that lead now
 // (KIP-951). What v15, v17 and v18 add is said by replicas only, of which there are none that speak this protocol: it is ignored.
 //
 // The reply has an encoder of its own (fetch_encode.go), so that records go from the segment's file to the socket.
@@ -41,6 +41,7 @@ type fetchPart struct {
 	aborted   []partition.Aborted
 	diverging *log.EpochStart
 	leader    hint
+	nearby    int32 // the replica to read from instead; -1: this one
 }
 
 // fetch answers a fetch, waiting for records if the client wants to.
@@ -52,6 +53,9 @@ func (s *Server) fetch(_ context.Context, c *call, f *frame) error {
 	req := c.request.(*kmsg.FetchRequest)
 	q := fetchRun{server: s, call: c, req: req, image: s.backend.Image()}
 	q.budget = min(max(int(req.MaxBytes), 0), s.opts.FetchMaxBytes)
+	if req.Version >= 11 {
+		q.rack = strings.Clone(req.Rack)
+	}
 	code := q.open()
 	f.release() // everything that is still needed has been copied
 	c.conn.hand = nil
@@ -68,6 +72,7 @@ type fetchRun struct {
 	call    *call
 	req     *kmsg.FetchRequest
 	image   *metadata.Image
+	rack    string // where the client is; "" when it does not say
 	parts   []fetchPart
 	session *session // nil: none
 	id      int32    // what the reply says of the session
@@ -166,27 +171,37 @@ func (q *fetchRun) read() bool {
 	got, left, ready := 0, q.budget, len(q.parts) == 0
 	for i := range q.parts {
 		part := &q.parts[i]
-		n := q.server.readPart(part, q.req, left, got == 0)
+		n := q.readPart(part, left, got == 0)
 		got += n
 		left = max(left-n, 0)
-		ready = ready || part.code != codeNone || part.diverging != nil
+		ready = ready || part.code != codeNone || part.diverging != nil || part.nearby >= 0
 	}
 	return ready || got >= int(q.req.MinBytes)
 }
 
 // readPart reads one partition and returns how many bytes of records it gave. first: nothing was read before, so one batch may exceed every limit.
-func (s *Server) readPart(part *fetchPart, req *kmsg.FetchRequest, left int, first bool) int {
-	part.high, part.stable, part.start, part.leader = -1, -1, -1, noHint
+func (q *fetchRun) readPart(part *fetchPart, left int, first bool) int {
+	s, req := q.server, q.req
+	part.high, part.stable, part.start, part.leader, part.nearby = -1, -1, -1, noHint, -1
 	part.chunk, part.aborted, part.diverging = nil, nil, nil
 	part.code = part.refusal
+	follower := false
 	if part.code == codeNone { // the epoch first, and whether this node leads: a follower would read, too
-		part.code = s.code(part.partition.CheckEpoch(part.leaderEpoch))
+		var err error
+		follower, err = part.checkReader(q.rack)
+		part.code = s.code(err)
 	}
 	if part.code == codeNone {
-		got, err := part.partition.Read(partition.Read{
+		read := partition.Read{
 			Offset: log.Offset(part.offset), MaxBytes: min(max(int(part.maxBytes), 0), left), AtLeastOne: first,
 			Isolation: partition.Isolation(req.IsolationLevel), LeaderEpoch: part.leaderEpoch, LastFetchedEpoch: part.lastFetchedEpoch,
-		})
+		}
+		if follower {
+			read.LastFetchedEpoch = -1 // its history may be shorter than the reader's, which does not make it another one
+		} else if part.nearby = s.nearby(part, q.rack, q.call.listener); part.nearby >= 0 {
+			read.MaxBytes, read.AtLeastOne = 0, false // no records from here
+		}
+		got, err := part.partition.Read(read)
 		if part.code = s.code(err); part.code == codeNone {
 			return part.take(&got, req)
 		}

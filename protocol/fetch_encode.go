@@ -110,7 +110,7 @@ func (r *fetchReply) part(e *fetchEncoder, p *fetchPart) {
 	}
 	e.aborted(p.aborted)
 	if r.version >= 11 {
-		e.int32(-1) // the preferred read replica: this one
+		e.int32(p.nearby)
 	}
 	e.records(p.chunk)
 	if !e.flexible {

@@ -71,6 +71,10 @@ func randomPart(r *rand.Rand, version int16) (fetchPart, kmsg.FetchResponseTopic
 			part.aborted = append(part.aborted, partition.Aborted{ProducerID: a.ProducerID, FirstOffset: log.Offset(a.FirstOffset)})
 		}
 	}
+	part.nearby = int32(r.IntN(4)) - 1
+	if version >= 11 {
+		p.PreferredReadReplica = part.nearby
+	}
 	if r.IntN(3) > 0 {
 		p.RecordBatches = make([]byte, 1+r.IntN(300))
 		for i := range p.RecordBatches {

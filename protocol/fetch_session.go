@@ -296,7 +296,7 @@ func (q *fetchRun) settleSession() {
 func (p *sessionPart) news(part *fetchPart) bool {
 	known := p.told && p.high == part.high && p.stable == part.stable && p.start == part.start
 	p.high, p.stable, p.start, p.told = part.high, part.stable, part.start, part.code == codeNone
-	return !known || part.chunk != nil || part.code != codeNone || part.diverging != nil
+	return !known || part.chunk != nil || part.code != codeNone || part.diverging != nil || part.nearby >= 0
 }
 
 // rotate puts the partitions that gave records behind the others, so that a busy partition cannot starve the rest.

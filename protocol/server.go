@@ -23,6 +23,7 @@ type Options struct {
 	MaxFetchSessions  int         // max.incremental.fetch.session.cache.slots; negative: no sessions
 	AutoCreate        bool        // auto.create.topics.enable
 	DeleteTopicEnable bool        // delete.topic.enable
+	RackAware         bool        // replica.selector.class: consumers are sent to replicas in their rack
 	Metrics           *Metrics    // of this server alone; nil: nobody reads any
 	Logger            *zap.Logger // nil: no output
 }

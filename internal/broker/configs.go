@@ -144,6 +144,7 @@ func (b *Broker) serverOptions() protocol.Options {
 		MaxFetchSessions:  b.config.MaxFetchSessions,
 		AutoCreate:        b.config.AutoCreateTopics,
 		DeleteTopicEnable: b.config.DeleteTopics,
+		RackAware:         b.config.RackAware,
 		Metrics:           protocol.NewMetrics(b.observed.registry),
 		Logger:            b.logger,
 	}

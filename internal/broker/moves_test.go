@@ -50,6 +50,9 @@ func startThree(t *testing.T, settings ...string) *several {
 		}
 		n.greet()
 	}
+	for _, n := range c.nodes {
+		n.until("all to know each other", func() bool { return len(n.broker.Image().Live()) == len(c.nodes) })
+	}
 	return c
 }
 
@@ -62,6 +65,9 @@ func (c *several) join(id int32, settings ...string) *node {
 }
 
 func (c *several) add(id int32, settings ...string) *node {
+	for i := range settings {
+		settings[i] = strings.ReplaceAll(settings[i], "{id}", fmt.Sprint(id))
+	}
 	n := &node{T: c.T, dir: c.TempDir(), settings: append(settings, fmt.Sprintf("node.id=%d", id), "controller.quorum.voters="+c.voters)}
 	c.nodes[id] = n
 	c.Cleanup(func() {

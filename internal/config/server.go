@@ -25,6 +25,7 @@ type Server struct {
 	NodeID             int32
 	ClusterID          string // "" where none was given
 	Rack               string
+	RackAware          bool   // replica.selector.class: consumers are sent to replicas in their rack
 	Broker, Controller bool   // process.roles
 	LogDir             string // where all data is
 
@@ -323,6 +324,7 @@ func (s *Server) node(v *values) {
 	}
 	s.ClusterID = v.get("cluster.id")
 	s.Rack = v.get("broker.rack")
+	s.RackAware = v.get("replica.selector.class") == rackAwareSelector
 	roles := v.list("process.roles")
 	s.Broker, s.Controller = slices.Contains(roles, "broker"), slices.Contains(roles, "controller")
 	if len(roles) == 0 {

@@ -2,6 +2,12 @@ package config
 
 import "strings"
 
+// Kafka's two replica selectors.
+const (
+	leaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
+
 // serverTable has every broker configuration that this server knows, in the order of the documentation. The server-wide sides of topic-level configurations
 // (log.retention.ms and the like) are added from the topic table by inheritedTable.
 var serverTable = append([]*Definition{
@@ -77,7 +83,10 @@ var serverTable = append([]*Definition{
 	{section: "Retention", Name: "log.cleaner.io.max.bytes.per.second", Type: Double, Default: "1.7976931348623157E308", check: atLeast(1), Doc: "How much compaction may read and write in a second, together."},
 
 	{section: "Replication", Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Effect: Later, Doc: "How long a replica may be behind and still count as in sync."},
-	{section: "Replication", Name: "replica.selector.class", Type: String, NoValue: true, Effect: Later, Doc: "How a consumer's nearest replica is chosen."},
+	{section: "Replication", Name: "replica.selector.class", Type: String, NoValue: true, check: oneOf(leaderSelector, rackAwareSelector),
+		Doc: "Where consumers read that say where they are (`client.rack`): `" + rackAwareSelector + "` sends them to an in-sync replica in their rack (`broker.rack`). " +
+			"Otherwise, and where there is none, they read from the leader.",
+		Note: "No other class is known."},
 	{section: "Replication", Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", check: atLeast(1), Effect: Later, Doc: "How often a broker says that it lives."},
 	{section: "Replication", Name: "broker.session.timeout.ms", Type: Int, Default: "9000", check: atLeast(1), Effect: Later, Doc: "How long a silent broker counts as alive."},
 	{section: "Replication", Name: "controller.quorum.election.timeout.ms", Type: Int, Default: "1000", check: atLeast(1), Effect: Later, Doc: "How long controllers wait for a leader."},
