@@ -6,7 +6,7 @@ PACKAGES = $(shell $(GO) list ./... | grep -v /test/e2e)
 RACE = $(if $(shell command -v $$($(GO) env CC) 2>/dev/null),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: help build image run test check fmt lint e2e e2e-kafka corpus clients bench clean
+.PHONY: help build image run test check fmt lint e2e e2e-kafka corpus clients bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,9 +48,14 @@ corpus: ## the Go sources through kcat, kafkajs and franz-go, whole, with a kill
 clients: ## install the foreign clients beside their sources
 	test/clients/install
 
-bench: build ## what bench/ measures
+bench: build ## our own figures, under 10 minutes; results and charts in bench/results
 	$(GO) run ./bench start
 	$(GO) run ./bench recovery --gb 1
+	$(GO) run ./bench short
+
+bench-peers: build ## side by side with Kafka, NATS JetStream, RabbitMQ and Redis, about 45 minutes; fetches them first
+	bench/peers/install --system
+	$(GO) run ./bench peers
 
 clean: ## remove what was built and installed, but not ./data
 	rm -rf bin test/clients/kafkajs/node_modules test/clients/python/.venv test/clients/java/target

@@ -1,6 +1,9 @@
 // Command bench measures Barnabas: how fast it starts and recovers, what it uses, and what it does under hostile traffic. Every figure in the README and in docs/ comes from
 // a run of it. It starts the broker that it measures, on free ports and in a directory of its own, and stops it.
 //
+//	go run ./bench run produce      a workload, on one system or several; list names them
+//	go run ./bench short            our own figures: make bench
+//	go run ./bench peers            beside other systems: make bench-peers
 //	go run ./bench start            time to the first acknowledged produce, idle memory
 //	go run ./bench recovery --gb 10 time until a large partition is served again after kill -9
 //	go run ./bench chaos            three brokers that suffer, and what their clients saw
@@ -27,6 +30,12 @@ func main() {
 	root.PersistentFlags().StringVar(&o.binary, "binary", "bin/barnabas", "the broker to measure (make build)")
 	root.PersistentFlags().StringVar(&o.dir, "dir", "", "directory for its data (default: a temporary one, removed afterwards)")
 	root.PersistentFlags().StringArrayVar(&o.set, "set", nil, "configuration of the broker, name=value, repeatable")
+	root.PersistentFlags().StringVar(&o.peers, "peers", "bin/bench-peers", "clients and servers of other systems (bench/peers/install)")
+	root.PersistentFlags().BoolVar(&o.keep, "keep-data", false, "keep what the measured systems stored and said")
+	for _, p := range plans() {
+		root.AddCommand(newPlan(&o, p))
+	}
+	root.AddCommand(newRun(&o), newList(), newDrive())
 	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o))
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -39,4 +48,6 @@ type options struct {
 	binary string
 	dir    string
 	set    []string
+	peers  string
+	keep   bool
 }

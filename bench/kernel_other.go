@@ -1,0 +1,16 @@
+//go:build !linux
+
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+)
+
+func discard(c *net.TCPConn, n int) error {
+	_, err := io.CopyN(io.Discard, c, int64(n))
+	return err
+}
+
+func datasync(f *os.File) error { return f.Sync() }

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// machine is where it was measured, and what the machine itself can do: no server can do more.
+type machine struct {
+	CPU       string  `json:"cpu"`
+	Cores     int     `json:"cores"`
+	Memory    string  `json:"memory"`
+	Kernel    string  `json:"kernel"`
+	Disk      float64 `json:"disk_write_mb_per_second,omitempty"` // 1 GiB written in 1 MiB steps, then fdatasync
+	Fdatasync float64 `json:"fdatasync_4k_ms,omitempty"`          // median of 4 KiB appended and synced
+	Sendfile  float64 `json:"sendfile_mb_per_second,omitempty"`   // a file of 256 MiB in the page cache over one loopback connection, dropped by the receiver's kernel
+	Files     string  `json:"file_system"`
+	Go        string  `json:"go"`
+}
+
+func (m machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %s memory, Linux %s, %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Files, m.Go)
+}
+
+func describeMachine(dir string) machine {
+	line := func(file, name string) string {
+		b, _ := os.ReadFile(file)
+		for l := range strings.Lines(string(b)) {
+			if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == name {
+				return strings.TrimSpace(v)
+			}
+		}
+		return "unknown"
+	}
+	said := func(name string, args ...string) string {
+		out, err := exec.Command(name, args...).Output()
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if err != nil {
+			return "unknown"
+		}
+		return strings.TrimSpace(lines[len(lines)-1])
+	}
+	var kb int64
+	_, _ = fmt.Sscanf(line("/proc/meminfo", "MemTotal"), "%d", &kb)
+	return machine{CPU: line("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: fmt.Sprintf("%.0f GiB", float64(kb)/(1<<20)),
+		Kernel: said("uname", "-r"), Files: said("df", "--output=fstype", dir), Go: runtime.Version()}
+}
+
+func loadAverage() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	return strings.Join(strings.Fields(string(b))[:3], " ")
+}
+
+// commit names the sources that are measured.
+func commit() string {
+	out, err := exec.Command("git", "rev-parse", "--short=12", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	name := strings.TrimSpace(string(out))
+	if changed, err := exec.Command("git", "status", "--porcelain", "--untracked-files=no").Output(); err == nil && len(changed) > 0 {
+		name += "+"
+	}
+	return name
+}
+
+// measureMachine measures what servers are compared with. It takes some seconds.
+func (r *report) measureMachine(dir string) error {
+	path := filepath.Join(dir, "machine")
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	defer f.Close()
+	if r.Machine.Disk, err = writeRate(f); err != nil {
+		return fmt.Errorf("measure the disk: %w", err)
+	}
+	if r.Machine.Fdatasync, err = syncTime(f); err != nil {
+		return fmt.Errorf("measure fdatasync: %w", err)
+	}
+	if r.Machine.Sendfile, err = sendfileRate(f, 256<<20); err != nil {
+		return fmt.Errorf("measure sendfile: %w", err)
+	}
+	return nil
+}
+
+func writeRate(f *os.File) (float64, error) {
+	block := make([]byte, 1<<20)
+	for i := range block {
+		block[i] = byte(i * 31)
+	}
+	begun := time.Now()
+	for range 1024 {
+		if _, err := f.Write(block); err != nil {
+			return 0, err
+		}
+	}
+	err := datasync(f)
+	return float64(1024*len(block)) / 1e6 / time.Since(begun).Seconds(), err
+}
+
+func syncTime(f *os.File) (float64, error) {
+	var all []time.Duration
+	for range 500 {
+		begun := time.Now()
+		if _, err := f.Write(make([]byte, 4096)); err != nil {
+			return 0, err
+		}
+		if err := datasync(f); err != nil {
+			return 0, err
+		}
+		all = append(all, time.Since(begun))
+	}
+	slices.Sort(all)
+	return all[len(all)/2].Seconds() * 1e3, nil
+}
+
+// sendfileRate sends the first size bytes of f, again and again for two seconds, in pieces of 1 MB as a broker does.
+func sendfileRate(f *os.File, size int64) (float64, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	failed := make(chan error, 1)
+	go func() { // ends with the connection
+		c, err := l.Accept()
+		if err != nil {
+			failed <- err
+			return
+		}
+		defer c.Close()
+		limit := time.Now().Add(2 * time.Second)
+		for time.Now().Before(limit) && err == nil {
+			if _, err = f.Seek(0, io.SeekStart); err != nil {
+				break
+			}
+			for sent := int64(0); sent < size && err == nil && time.Now().Before(limit); sent += 1_000_000 {
+				_, err = c.(*net.TCPConn).ReadFrom(io.LimitReader(f, 1_000_000))
+			}
+		}
+		failed <- err
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	begun, total := time.Now(), 0
+	one := bufio.NewReaderSize(c, 16)
+	for {
+		if _, err := one.Peek(1); err == io.EOF {
+			break
+		} else if err != nil {
+			return 0, err
+		}
+		total += one.Buffered()
+		_, _ = one.Discard(one.Buffered())
+		if err := discard(c.(*net.TCPConn), 999_984); err == io.ErrUnexpectedEOF {
+			break
+		} else if err != nil {
+			return 0, err
+		}
+		total += 999_984
+	}
+	took := time.Since(begun)
+	return float64(total) / 1e6 / took.Seconds(), <-failed
+}
