@@ -47,7 +47,7 @@ func pointAt(s *segment, lastIndex Index, ctlBytes int64) point {
 	bytes, next := s.extent.get()
 	timestamp, offset := s.maximum.get()
 	p := point{base: s.base, position: bytes, next: next, ctlBytes: ctlBytes, lastIndex: lastIndex,
-		firstIndex: Index(s.firstIndex.Load()), firstTimestamp: s.firstTimestamp, maxTimestamp: timestamp, maxOffset: offset,
+		firstIndex: Index(s.firstIndex.Load()), firstTimestamp: s.firstTimestamp.Load(), maxTimestamp: timestamp, maxOffset: offset,
 		sinceIndex: s.sinceIndex}
 	for k, x := range s.allIndexes() {
 		p.entries[k], p.checksums[k] = x.count, x.crc

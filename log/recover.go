@@ -347,6 +347,7 @@ func (r *recovery) finish(stale []string) error {
 		}
 	}
 	active.isSealed.Store(false)
+	active.compacted.Store(false)
 	l.adopt(r.manifest, r.sequence.controls, r.sequence.epochs, r.segments)
 	l.synced.Store(l.end.Load())
 	return l.syncedLocked(pointAt(active, r.sequence.last, l.ctl.size))

@@ -141,7 +141,7 @@ func (r *recovery) resume(s *segment, p *point) (bool, error) {
 	}
 	s.firstIndex.Store(uint64(p.firstIndex))
 	s.lastIndex.Store(uint64(p.lastIndex))
-	s.firstTimestamp = p.firstTimestamp
+	s.firstTimestamp.Store(p.firstTimestamp)
 	s.maximum.set(p.maxTimestamp, p.maxOffset)
 	s.sinceIndex = p.sinceIndex
 	s.extent.set(p.position, p.next)

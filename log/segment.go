@@ -31,8 +31,10 @@ type segment struct {
 	lastIndex  atomic.Uint64 // of the last batch
 	extent     extent
 	maximum    maximum
-	isSealed   atomic.Bool
-	compacted  atomic.Bool // compaction has been over all of it
+	// firstTimestamp is the largest of the first batch, or noTimestamp.
+	firstTimestamp atomic.Int64
+	isSealed       atomic.Bool
+	compacted      atomic.Bool // compaction has been over all of it
 
 	// hints remember where readers stopped: offset after the chunk, relative to base, and its position.
 	hints [8]atomic.Uint64
@@ -43,8 +45,7 @@ type segment struct {
 	fate   atomic.Int32
 
 	// The writer's own.
-	firstTimestamp int64 // of the first batch
-	sinceIndex     int64 // bytes since the batch of the last index entry, that batch included
+	sinceIndex int64 // bytes since the batch of the last index entry, that batch included
 }
 
 // The fates of a segment. One that is replaced by compaction is gone like one that is removed, but whoever looks again finds its entries elsewhere.
@@ -129,7 +130,7 @@ func newSegment(files vfs.FS, dir string, base Offset, opened *openFiles) *segme
 	}
 	s.extent.set(0, base)
 	s.maximum.set(noTimestamp, base)
-	s.firstTimestamp = noTimestamp
+	s.firstTimestamp.Store(noTimestamp)
 	return s
 }
 
@@ -266,7 +267,7 @@ func (s *segment) mustRoll(h Header, size int64, i Index, position int64, c *Con
 		return false
 	}
 	return position+size > c.SegmentBytes ||
-		s.firstTimestamp >= 0 && h.MaxTimestamp()-s.firstTimestamp > c.SegmentAge.Milliseconds() ||
+		s.firstTimestamp.Load() >= 0 && h.MaxTimestamp()-s.firstTimestamp.Load() > c.SegmentAge.Milliseconds() ||
 		int64(s.offsets.count) >= c.SegmentIndexBytes/8 ||
 		int64(s.times.count) >= c.SegmentIndexBytes/timeEntrySize-1 ||
 		int64(h.LastOffset()-s.base) > math.MaxInt32 ||
@@ -277,7 +278,7 @@ func (s *segment) mustRoll(h Header, size int64, i Index, position int64, c *Con
 func (s *segment) note(h Header, i Index, position int64, interval int64) {
 	last := h.LastOffset()
 	if position == 0 {
-		s.firstTimestamp = h.MaxTimestamp()
+		s.firstTimestamp.Store(h.MaxTimestamp())
 		s.firstIndex.Store(uint64(i))
 	}
 	if timestamp, _ := s.maximum.get(); h.MaxTimestamp() > timestamp {
@@ -336,7 +337,7 @@ func (s *segment) summary() *seal {
 	bytes, next := s.extent.get()
 	timestamp, offset := s.maximum.get()
 	return &seal{base: s.base, firstIndex: Index(s.firstIndex.Load()), lastIndex: Index(s.lastIndex.Load()), next: next, bytes: bytes,
-		firstTimestamp: s.firstTimestamp, maxTimestamp: timestamp, maxOffset: offset,
+		firstTimestamp: s.firstTimestamp.Load(), maxTimestamp: timestamp, maxOffset: offset,
 		entries: [3]int{s.offsets.count, s.times.count, s.indexes.count}, compacted: s.compacted.Load(), merged: s.mergedBytes}
 }
 
@@ -346,7 +347,7 @@ func (s *segment) restore(from *seal) {
 	s.lastIndex.Store(uint64(from.lastIndex))
 	s.extent.set(from.bytes, from.next)
 	s.maximum.set(from.maxTimestamp, from.maxOffset)
-	s.firstTimestamp = from.firstTimestamp
+	s.firstTimestamp.Store(from.firstTimestamp)
 	for k, x := range s.allIndexes() {
 		x.sealed(from.entries[k])
 	}
@@ -397,5 +398,5 @@ func (s *segment) info(active bool) SegmentInfo {
 	bytes, next := s.extent.get()
 	timestamp, _ := s.maximum.get()
 	return SegmentInfo{BaseOffset: s.base, NextOffset: next, LastIndex: Index(s.lastIndex.Load()), Bytes: bytes,
-		FirstTimestamp: s.firstTimestamp, MaxTimestamp: timestamp, Active: active, Compacted: s.compacted.Load()}
+		FirstTimestamp: s.firstTimestamp.Load(), MaxTimestamp: timestamp, Active: active, Compacted: s.compacted.Load()}
 }

@@ -176,7 +176,7 @@ func (l *Log) cutSegment(old *segment, position int64, end Offset) (*segment, er
 		return nil, err
 	}
 	s.firstIndex.Store(old.firstIndex.Load())
-	s.firstTimestamp = old.firstTimestamp
+	s.firstTimestamp.Store(old.firstTimestamp.Load())
 	s.mergedBytes = old.mergedBytes // what is beyond the cut is not referred to any more
 	s.extent.set(position, end)
 	return s, l.recount(s, h.file, position)
