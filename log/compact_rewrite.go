@@ -215,7 +215,7 @@ func (w *rewriter) dropBatch(h Header) error {
 // drop lets an empty batch, merged or not, or one that becomes empty, go into the gap.
 func (w *rewriter) drop(h Header, list sizes) error {
 	term := Term(uint32(h.LeaderEpoch()))
-	if !w.gap.takes(w.index, h.next(), term, int64(h.members())) {
+	if !w.gap.takes(w.index, h.next(), term, int64(h.members()), list) {
 		if err := w.closeGap(); err != nil {
 			return err
 		}

@@ -569,3 +569,57 @@ func TestEveryFailingCallOfACompaction(t *testing.T) {
 		}
 	}
 }
+
+func TestListsOfSizesAreBounded(t *testing.T) {
+	var r removedRun
+	offset, index := Offset(0), Index(1)
+	merged := 0
+	for k := range 3 * largestSizes {
+		list := sizes{{1, int64(1 + k%2)}}
+		next := offset + Offset(1+k%2)
+		if !r.takes(index, next, 1, 1, list) {
+			b, table := r.batch(0)
+			if k > 0 {
+				merged++
+				got, err := decodeSizes(table[mergedHeaderSize:], int64(Header(b).members()), int64(Header(b).LastOffsetDelta())+1)
+				if err != nil || len(got) != largestSizes {
+					t.Fatal(len(got), err)
+				}
+				begin, end, ok := got.at(largestSizes - 1)
+				if !ok || Header(b).BaseOffset()+Offset(end) != offset || end-begin != int64(2) {
+					t.Fatal(begin, end, ok)
+				}
+			}
+			r.batches = 0
+		}
+		r.add(index, offset, next, 1, list)
+		offset, index = next, index+1
+	}
+	if merged != 2 {
+		t.Fatal(merged)
+	}
+}
+
+// Whatever the bytes are: an error, or sizes that come to what the batch has and that can be written and read again.
+func FuzzSizes(f *testing.F) {
+	f.Add([]byte{3, 1, 2, 5}, int64(5), int64(13))
+	f.Add([]byte{0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 1}, int64(1<<31-1), int64(1<<31-1))
+	f.Fuzz(func(t *testing.T, b []byte, batches, offsets int64) {
+		if batches < 0 || batches > 1<<31 || offsets < 0 || offsets > 1<<31 {
+			return
+		}
+		list, err := decodeSizes(b, batches, offsets)
+		if err != nil || batches == 0 {
+			return
+		}
+		if _, end, ok := list.at(batches - 1); !ok || end != offsets {
+			t.Fatal(end, ok)
+		}
+		if _, _, ok := list.at(batches); ok {
+			t.Fatal("one more")
+		}
+		if again, err := decodeSizes(list.encode()[mergedHeaderSize:], batches, offsets); err != nil || !slices.Equal(again, list) {
+			t.Fatal(again, err)
+		}
+	})
+}

@@ -180,10 +180,13 @@ type removedRun struct {
 	sizes      sizes
 }
 
+// largestSizes bounds the list of a merged batch, which is read for each member that a follower is sent.
+const largestSizes = 4096
+
 // takes says whether a batch, or several, can be added.
-func (r *removedRun) takes(i Index, next Offset, term Term, batches int64) bool {
+func (r *removedRun) takes(i Index, next Offset, term Term, batches int64, list sizes) bool {
 	return r.batches > 0 && r.term == term && r.first+Index(r.batches) == i && int64(next-r.base) <= math.MaxInt32 &&
-		r.batches+batches <= math.MaxInt32
+		r.batches+batches <= math.MaxInt32 && len(r.sizes)+len(list) <= largestSizes
 }
 
 func (r *removedRun) add(i Index, base, next Offset, term Term, list sizes) {
