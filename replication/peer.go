@@ -164,6 +164,16 @@ func (l *line) connected(ctx context.Context, done <-chan struct{}) (*wireConn, 
 	}
 }
 
+// live is the line's connection if there is one that works, as far as is known.
+func (l *line) live() *wireConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil || l.conn.cause() != nil {
+		return nil
+	}
+	return l.conn
+}
+
 func (l *line) dial() (*wireConn, error) {
 	conn, err := l.peer.dial(l.lane)
 	if err != nil {

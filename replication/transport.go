@@ -131,12 +131,16 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 			return fmt.Errorf("group %s: this node no longer leads", e.group)
 		}
 		err := p.beats.call(e.done, e.group, a, resp)
-		if err == nil && resp.Success {
+		switch {
+		case err != nil:
+			e.matches.doubt(nodeOf(id)) // it may have been started anew
+		case resp.Success:
 			e.matches.heard(nodeOf(id))
 		}
 		return err
 	}
-	if len(a.Entries) == 0 && e.matches.knows(nodeOf(id), a, e.node.opts.Timing.Heartbeat*3/4) {
+	connection := p.lines[laneData].live()
+	if len(a.Entries) == 0 && e.matches.knows(nodeOf(id), connection, a, e.node.opts.Timing.Heartbeat*3/4) {
 		*resp = raft.AppendEntriesResponse{RPCHeader: headerOf(nodeOf(id)), Term: a.Term, LastLog: a.PrevLogEntry, Success: true}
 		return nil
 	}
@@ -162,7 +166,10 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 		return err
 	}
 	if resp.Success {
-		e.matches.set(nodeOf(id), a, count)
+		if connection != p.lines[laneData].live() {
+			connection = nil
+		}
+		e.matches.set(nodeOf(id), connection, a, count)
 	}
 	return nil
 }
@@ -291,9 +298,11 @@ type matches struct {
 	changed   chan struct{}    // guarded by mu; closed and replaced at a change, nil when nobody waits
 }
 
-// match is what one follower has confirmed, and when it answered a heartbeat last.
+// match is what one follower has confirmed, over which connection, and when it answered a heartbeat last. A follower that was started anew has a new connection, and has
+// forgotten what is committed.
 type match struct {
 	index, term, commit uint64
+	connection          *wireConn // nil: not known
 	heard               time.Time
 }
 
@@ -310,15 +319,24 @@ func (m *matches) atLocked(node int32) *match {
 }
 
 // set takes note that the follower has taken a request with its first count entries.
-func (m *matches) set(node int32, a *raft.AppendEntriesRequest, count int) {
+func (m *matches) set(node int32, connection *wireConn, a *raft.AppendEntriesRequest, count int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := m.atLocked(node)
 	f.index, f.term = a.PrevLogEntry+uint64(count), a.Term
-	f.commit = min(a.LeaderCommitIndex, f.index)
+	f.commit, f.connection = min(a.LeaderCommitIndex, f.index), connection
 	if m.changed != nil {
 		close(m.changed)
 		m.changed = nil
+	}
+}
+
+// doubt takes note that the follower may have forgotten what is committed.
+func (m *matches) doubt(node int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.followers[node]; f != nil {
+		f.connection = nil
 	}
 }
 
@@ -330,12 +348,12 @@ func (m *matches) heard(node int32) {
 }
 
 // knows says whether an append without entries would tell the follower nothing new: it has confirmed the same index and commit index in this term, and it was heard not longer
-// than within ago. Raft sends such requests for as long as a group is idle, and takes the answer for a sign of life; so that one must be fresh.
-func (m *matches) knows(node int32, a *raft.AppendEntriesRequest, within time.Duration) bool {
+// than within ago, all over the connection that is open now. Raft sends such requests for as long as a group is idle, and takes the answer for a sign of life; so that one must be fresh.
+func (m *matches) knows(node int32, connection *wireConn, a *raft.AppendEntriesRequest, within time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f := m.followers[node]
-	return f != nil && f.term == a.Term && f.index == a.PrevLogEntry && f.commit == min(a.LeaderCommitIndex, f.index) && time.Since(f.heard) < within
+	return f != nil && connection != nil && f.connection == connection && f.term == a.Term && f.index == a.PrevLogEntry && f.commit == min(a.LeaderCommitIndex, f.index) && time.Since(f.heard) < within
 }
 
 // get is a follower's match, and a channel that is closed when any changes.

@@ -301,14 +301,15 @@ func TestMetadataOnThreeNodes(t *testing.T) {
 // An idle group's requests that say nothing new stay at home, but only while the follower's heartbeats show that it is there.
 func TestIdleAppendsStayAtHome(t *testing.T) {
 	var m matches
+	open := new(wireConn)
 	a := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 9}
-	m.set(2, a, 2)
+	m.set(2, open, a, 2)
 	idle := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 9, LeaderCommitIndex: 9}
-	if m.knows(2, idle, time.Hour) {
+	if m.knows(2, open, idle, time.Hour) {
 		t.Error("a follower that was never heard")
 	}
 	m.heard(2)
-	if !m.knows(2, idle, time.Hour) {
+	if !m.knows(2, open, idle, time.Hour) {
 		t.Error("nothing new, and yet it is sent")
 	}
 	for name, b := range map[string]raft.AppendEntriesRequest{
@@ -316,14 +317,22 @@ func TestIdleAppendsStayAtHome(t *testing.T) {
 		"index":  {Term: 3, PrevLogEntry: 8, LeaderCommitIndex: 8},
 		"commit": {Term: 3, PrevLogEntry: 9, LeaderCommitIndex: 8},
 	} {
-		if m.knows(2, &b, time.Hour) {
+		if m.knows(2, open, &b, time.Hour) {
 			t.Errorf("another %s stays at home", name)
 		}
 	}
-	if m.knows(2, idle, 0) {
+	if m.knows(2, new(wireConn), idle, time.Hour) || m.knows(2, nil, idle, time.Hour) {
+		t.Error("a follower that was started anew has forgotten what is committed")
+	}
+	if m.knows(2, open, idle, 0) {
 		t.Error("a follower that was heard long ago")
 	}
-	if m.clear(); m.knows(2, idle, time.Hour) {
+	if m.doubt(2); m.knows(2, open, idle, time.Hour) {
+		t.Error("a follower whose group was started anew")
+	}
+	m.set(2, open, a, 2)
+	m.heard(2)
+	if m.clear(); m.knows(2, open, idle, time.Hour) {
 		t.Error("knowledge of an earlier leadership")
 	}
 }

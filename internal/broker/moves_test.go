@@ -133,7 +133,8 @@ func (c *several) arrived(t *metadata.Topic, number int32, at ...int32) {
 			return p.Target == nil && slices.Equal(p.Replicas, at)
 		})
 		n.until(fmt.Sprintf("node %d to host what it should", id), func() bool {
-			return (n.broker.hosting.find(t.ID, number) != nil) == slices.Contains(at, id)
+			leader, _ := n.broker.Leader(t.ID, number)
+			return (n.broker.hosting.find(t.ID, number) != nil) == slices.Contains(at, id) && leader >= 0
 		})
 	}
 }
@@ -156,11 +157,8 @@ func TestAPartitionMovesToANodeThatJoined(t *testing.T) {
 		}
 		four.until("node 4 to lead", func() bool { node, _ := four.broker.Leader(topic.ID, 0); return node == 4 })
 	}
-	if left := c.nodes[1].files("three/0."); len(left) != 0 {
-		t.Errorf("node 1 kept %v", left)
-	}
-	if left := c.nodes[2].files("one/0."); len(left) != 0 {
-		t.Errorf("node 2 kept %v", left)
+	for id, part := range map[int32]string{1: "three/0.", 2: "one/0."} {
+		c.nodes[id].until("the files to be gone", func() bool { return len(c.nodes[id].files(part)) == 0 })
 	}
 	c.move(one, 0, 1, 2, 3)      // more replicas, on nodes that have had one and lost it
 	c.move(three, 0, 1, 2, 3, 4) // and one back
