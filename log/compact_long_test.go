@@ -24,7 +24,7 @@ func TestTenMillionRecordsOverOneMillionKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	newest := fillKeys(t, l, records, keys)
+	newest := fillKeys(t, l, records, keys, 100, record.None)
 	size := l.Size()
 	var before, after syscall.Rusage
 	var memory runtime.MemStats
@@ -85,7 +85,7 @@ func TestTenMillionRecordsOverOneMillionKeys(t *testing.T) {
 }
 
 // fillKeys appends records with random keys, 100 bytes each, and says where each key is last.
-func fillKeys(t testing.TB, l *Log, records, keys int) []int64 {
+func fillKeys(t testing.TB, l *Log, records, keys, perBatch int, codec record.Codec) []int64 {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
 	newest := make([]int64, keys)
@@ -93,7 +93,7 @@ func fillKeys(t testing.TB, l *Log, records, keys int) []int64 {
 	key, value := make([]byte, 16), make([]byte, 84)
 	for o := 0; o < records; {
 		b.Reset()
-		for range min(100, records-o) {
+		for range min(perBatch, records-o) {
 			k := o // every key once, then any
 			if o >= keys {
 				k = r.IntN(keys)
@@ -104,7 +104,11 @@ func fillKeys(t testing.TB, l *Log, records, keys int) []int64 {
 			b.Add(record.Record{Timestamp: int64(o / 1000), Key: key, Value: value})
 			o++
 		}
-		if _, err := l.Append([]Entry{{Index: l.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: b.Batch()}}); err != nil {
+		data := b.Batch()
+		if codec != record.None {
+			data = recompressed(data, codec)
+		}
+		if _, err := l.Append([]Entry{{Index: l.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: data}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -115,4 +119,34 @@ func fillKeys(t testing.TB, l *Log, records, keys int) []int64 {
 		t.Fatal(err)
 	}
 	return newest
+}
+
+// BenchmarkCompact says how many MB of segments are compacted in a second, with ten records for each key.
+func BenchmarkCompact(b *testing.B) {
+	for _, c := range []struct {
+		name              string
+		records, perBatch int
+		codec             record.Codec
+	}{{"single", 300_000, 1, record.None}, {"hundreds", 1_000_000, 100, record.None}, {"lz4", 500_000, 100, record.LZ4}, {"zstd", 500_000, 100, record.Zstd}} {
+		b.Run(c.name, func(b *testing.B) {
+			var bytes int64
+			for range b.N {
+				b.StopTimer()
+				l, err := Open(b.TempDir()+"/log", Options{Config: Config{SegmentBytes: 32 << 20}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				fillKeys(b, l, c.records, c.records/10, c.perBatch, c.codec)
+				bytes += l.Size()
+				b.StartTimer()
+				if _, err := l.Compact(CompactOptions{To: l.EndOffset(), Now: time.UnixMilli(1)}); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				l.Close()
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(bytes)/1e6/b.Elapsed().Seconds(), "MB/s")
+		})
+	}
 }

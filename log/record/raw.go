@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -90,31 +91,61 @@ func (r *Raw) AppendAt(dst []byte, delta int64) []byte {
 
 // Compress appends b, compressed at the codec's default level, to dst. Snappy is written in the frames of the Java client, which every client reads.
 func Compress(dst []byte, codec Codec, b []byte) ([]byte, error) {
-	out := bytes.NewBuffer(dst)
-	var w io.WriteCloser
-	var err error
 	switch codec {
 	case None:
 		return append(dst, b...), nil
-	case Gzip:
-		w = gzip.NewWriter(out)
 	case Snappy:
 		return appendXerial(dst, b), nil
-	case LZ4:
-		frames := lz4.NewWriter(out)
-		w, err = frames, frames.Apply(lz4.BlockSizeOption(lz4.Block64Kb))
 	case Zstd:
-		w, err = zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
-	default:
-		return dst, malformed("unknown %v", codec)
+		w := zstdWriters.Get().(*zstd.Encoder)
+		defer zstdWriters.Put(w)
+		return w.EncodeAll(b, dst), nil
+	case Gzip:
+		w := gzipWriters.Get().(*gzip.Writer)
+		defer gzipWriters.Put(w)
+		return compressStream(w, dst, b)
+	case LZ4:
+		w := lz4Writers.Get().(*lz4.Writer)
+		defer lz4Writers.Put(w)
+		return compressStream(w, dst, b)
 	}
-	if err == nil {
-		_, err = w.Write(b)
+	return dst, malformed("unknown %v", codec)
+}
+
+// Compressors are expensive to make, and kept.
+var (
+	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	lz4Writers  = sync.Pool{New: func() any {
+		w := lz4.NewWriter(nil)
+		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb)); err != nil {
+			panic(err) // the option above is wrong: our own bug
+		}
+		return w
+	}}
+	zstdWriters = sync.Pool{New: func() any {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) // the options above are wrong: our own bug
+		}
+		return w
+	}}
+)
+
+type resettable interface {
+	io.WriteCloser
+	Reset(io.Writer)
+}
+
+func compressStream(w resettable, dst, b []byte) ([]byte, error) {
+	out := bytes.NewBuffer(dst)
+	w.Reset(out)
+	if _, err := w.Write(b); err != nil {
+		return dst, err
 	}
-	if err == nil {
-		err = w.Close()
+	if err := w.Close(); err != nil {
+		return dst, err
 	}
-	return out.Bytes(), err
+	return out.Bytes(), nil
 }
 
 func appendXerial(dst, b []byte) []byte {
