@@ -352,6 +352,9 @@ func TestReadersGoOnWhileSegmentsAreReplaced(t *testing.T) {
 				if err != nil {
 					return fmt.Errorf("read %d: %w", o, err)
 				}
+				if c == nil {
+					continue // merged meanwhile into a batch that reaches beyond what was the end
+				}
 				b, err := c.Bytes(nil)
 				if err != nil || Header(b).BaseOffset() > o || Header(b).LastOffset() < o {
 					return fmt.Errorf("read %d: batch at %d, %w", o, Header(b).BaseOffset(), err)

@@ -75,7 +75,8 @@ func grow(b []byte, n int) []byte {
 }
 
 // Read returns whole batches from the one that contains offset from, none that reaches limit or beyond, at most maxBytes of them; the first batch is
-// returned even when it is larger, if atLeastOne. One call reads from one segment. nil, nil when from == limit, or when nothing fits.
+// returned even when it is larger, if atLeastOne. One call reads from one segment. nil, nil when from == limit, when nothing fits, or when
+// compaction has just merged what is asked for with what lies beyond an older limit.
 // ErrOutOfRange when from is before StartOffset or after limit or EndOffset. The chunk must be released. Never takes a lock while the segment's
 // file is open, which the active one's is.
 func (l *Log) Read(from, limit Offset, maxBytes int, atLeastOne bool) (*Chunk, error) {
