@@ -2,8 +2,8 @@ package broker
 
 import (
 	"context"
-	"maps"
 	"slices"
+	"maps"
 
 	"github.com/barnabas-log/barnabas/consumergroup"
 	"github.com/barnabas-log/barnabas/internal/metadata"
@@ -46,6 +46,19 @@ func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch
 
 // InSync implements protocol.Backend. A leader knows from Raft, and tells the others.
 func (b *Broker) InSync(topic metadata.TopicID, number int32) []int32 {
+	in := b.inSync(topic, number)
+	t := b.Image().ByID[topic]
+	if t == nil || int(number) >= len(t.Partitions) {
+		return in
+	}
+	gone := func(id int32) bool { return !slices.Contains(t.Partitions[number].Replicas, id) }
+	if !slices.ContainsFunc(in, gone) {
+		return in
+	}
+	return slices.DeleteFunc(slices.Clone(in), gone) // a replica has moved since the leader looked
+}
+
+func (b *Broker) inSync(topic metadata.TopicID, number int32) []int32 {
 	r := b.hosting.find(topic, number)
 	if r != nil && r.err == nil && r.part.Err() == nil {
 		if in := r.group.InSync(); in != nil {

@@ -116,6 +116,9 @@ func (m *mover) begin(ctx context.Context, working *sync.WaitGroup, image *metad
 		return
 	}
 	p := image.ByID[at.topic].Partitions[at.number]
+	if !reachable(image, p.Target, r.group.Members()) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, moveLimitTime)
 	m.under[at] = &move{target: p.Target, cancel: cancel}
 	working.Go(func() {
@@ -132,6 +135,17 @@ func (m *mover) begin(ctx context.Context, working *sync.WaitGroup, image *metad
 			}
 		}
 	})
+}
+
+// reachable says whether every node that is to come is there: a move to one that is not would only keep others waiting.
+func reachable(image *metadata.Image, target []int32, members []replication.Member) bool {
+	for _, node := range target {
+		member := slices.ContainsFunc(members, func(m replication.Member) bool { return m.Node == node })
+		if b := image.Brokers[node]; !member && (b == nil || b.Fenced) {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *mover) report(r *replica, p metadata.Partition, err error) {
