@@ -72,7 +72,10 @@ func (o *options) drive(ctx context.Context, order load.Order) (*load.Outcome, e
 	cmd := exec.CommandContext(ctx, binary, "drive")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(in)), &out, &complaints
 	if err := cmd.Run(); err != nil {
-		return nil, errors.Join(errors.New(strings.TrimSpace(complaints.String())), err)
+		if said := strings.TrimSpace(complaints.String()); said != "" && ctx.Err() == nil {
+			return nil, errors.New(said)
+		}
+		return nil, errors.Join(err, ctx.Err())
 	}
 	var outcome load.Outcome
 	if err := json.Unmarshal([]byte(out.String()), &outcome); err != nil {

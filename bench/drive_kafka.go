@@ -36,7 +36,7 @@ func (d *kafkaDriver) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.UnknownTopicRetries(100)}, opts...)...)
 }
 
-// Prepare makes the topic and waits until each partition has a leader. A cluster that was paused may take a while to answer.
+// Prepare makes the topic and waits until each partition has a leader. A server that was paused may take a while to answer.
 func (d *kafkaDriver) Prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

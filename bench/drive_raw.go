@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/barnabas-log/barnabas/bench/load"
@@ -36,6 +35,9 @@ func runRaw(ctx context.Context, driver *kafkaDriver, order load.Order) (o *load
 		return nil, err
 	}
 	load.ResetPeak(order.Target.Processes)
+	if len(order.Target.Addresses) > 1 {
+		return nil, fmt.Errorf("prepared requests for several nodes: %w", load.ErrUnsupported)
+	}
 	if err := driver.Prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -152,29 +154,53 @@ func (r *raw) produce(ctx context.Context, c net.Conn, partitions []int32, count
 		requests[i] = r.produceRequest(p, n)
 	}
 	replies := bufio.NewReader(c)
+	for _, one := range requests {
+		if err := r.awaitLeader(ctx, c, replies, one); err != nil {
+			return err
+		}
+	}
 	return pipelined(ctx, func(i int) error {
 		_, err := c.Write(requests[i%len(requests)])
 		return err
 	}, func(int) error {
-		var size [4]byte
-		if _, err := io.ReadFull(replies, size[:]); err != nil {
-			return err
-		}
-		reply := make([]byte, binary.BigEndian.Uint32(size[:]))
-		if _, err := io.ReadFull(replies, reply); err != nil {
-			return err
-		}
-		resp := kmsg.NewPtrProduceResponse()
-		resp.SetVersion(rawProduceVersion)
-		if err := resp.ReadFrom(reply[4:]); err != nil {
-			return err
-		}
-		if err := kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode); err != nil {
+		if err := produced(replies); err != nil {
 			return err
 		}
 		count.Count(int64(n), int64(n*r.order.Spec.Size))
 		return nil
 	})
+}
+
+// produced reads the reply to a produce request.
+func produced(replies *bufio.Reader) error {
+	var size [4]byte
+	if _, err := io.ReadFull(replies, size[:]); err != nil {
+		return err
+	}
+	reply := make([]byte, binary.BigEndian.Uint32(size[:]))
+	if _, err := io.ReadFull(replies, reply); err != nil {
+		return err
+	}
+	resp := kmsg.NewPtrProduceResponse()
+	resp.SetVersion(rawProduceVersion)
+	if err := resp.ReadFrom(reply[4:]); err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+}
+
+// awaitLeader sends one request until it is accepted: a broker may name a leader before that leader knows.
+func (r *raw) awaitLeader(ctx context.Context, c net.Conn, replies *bufio.Reader, request []byte) error {
+	for limit := time.Now().Add(10 * time.Second); ; {
+		if _, err := c.Write(request); err != nil {
+			return err
+		}
+		err := produced(replies)
+		if err == nil || !kerr.IsRetriable(err) || time.Now().After(limit) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // pipelined calls send and receive for the requests 0, 1, 2, ..., each in order, with no more than pipeline of them under way.
@@ -208,42 +234,38 @@ func pipelined(ctx context.Context, send, receive func(i int) error) error {
 
 // fill writes what is fetched afterwards, the same batches to every partition.
 func (r *raw) fill(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(ctx, time.Minute)
-	defer stop()
-	client, err := r.driver.connect(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c, err := net.Dial("tcp", r.order.Target.Addresses[0])
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	n := r.batchRecords()
-	for left := r.order.Spec.Preload; left > 0; {
-		for p := range r.order.Spec.Partitions {
-			req := kmsg.NewPtrProduceRequest()
-			req.SetVersion(rawProduceVersion)
-			req.Acks, req.TimeoutMillis = -1, 20_000
-			req.Topics = []kmsg.ProduceRequestTopic{{Topic: r.driver.topic,
-				Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: int32(p), Records: batch(n, r.order.Spec.Size)}}}}
-			resp, err := req.RequestWith(ctx, client)
-			if err != nil {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	replies := bufio.NewReader(c)
+	for p := range r.order.Spec.Partitions {
+		one := r.produceRequest(int32(p), r.batchRecords())
+		for range r.batches() {
+			if err := r.awaitLeader(ctx, c, replies, one); err != nil {
 				return fmt.Errorf("fill the topic: %w", err)
 			}
-			if err := kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode); err != nil {
-				return fmt.Errorf("fill the topic: %w", err)
-			}
-			left -= int64(n * r.order.Spec.Size)
 		}
 	}
 	return nil
 }
 
+// batches is how many batches each partition has when there is something to fetch.
+func (r *raw) batches() int {
+	spec := r.order.Spec
+	return max(1, int(spec.Preload)/spec.Partitions/(r.batchRecords()*spec.Size))
+}
+
 // fetch asks for one batch after another, and lets the kernel drop the replies.
 func (r *raw) fetch(ctx context.Context, c net.Conn, partitions []int32, count *load.Meter) error {
 	n, spec := r.batchRecords(), r.order.Spec
-	batches := max(1, int(spec.Preload)/spec.Partitions/(n*spec.Size))
+	size := int32(len(batch(n, spec.Size)))
 	var requests [][]byte
-	for b := range batches {
+	for b := range r.batches() {
 		for _, p := range partitions {
-			requests = append(requests, r.fetchRequest(p, int64(b*n), n))
+			requests = append(requests, r.fetchRequest(p, int64(b*n), size))
 		}
 	}
 	// What a batch takes on the wire is known; a smaller reply is an error or not all of it.
@@ -268,13 +290,13 @@ func (r *raw) fetch(ctx context.Context, c net.Conn, partitions []int32, count *
 	})
 }
 
-// fetchRequest asks for exactly one batch of n records.
-func (r *raw) fetchRequest(partition int32, offset int64, n int) []byte {
+// fetchRequest asks for exactly one batch of so many bytes.
+func (r *raw) fetchRequest(partition int32, offset int64, size int32) []byte {
 	req := kmsg.NewPtrFetchRequest()
 	req.SetVersion(rawFetchVersion)
 	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = -1, 500, 1, 50<<20, -1
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = partition, offset, int32(len(batch(n, r.order.Spec.Size))), -1
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = partition, offset, size, -1
 	req.Topics = []kmsg.FetchRequestTopic{{Topic: r.driver.topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
 	return request(req, partition)
 }

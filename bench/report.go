@@ -56,14 +56,20 @@ func newReport(p plan, dir string) *report {
 }
 
 // add makes room for a workload.
-func (r *report) add(spec load.Spec, systems []*running) {
+func (r *report) add(spec load.Spec, systems []system) {
 	for _, s := range systems {
-		known := func(a aSystem) bool { return a.Name == s.system.name }
+		known := func(a aSystem) bool { return a.Name == s.name }
 		if !slices.ContainsFunc(r.Systems, known) {
-			r.Systems = append(r.Systems, aSystem{s.system.name, s.system.title, s.system.durability, s.system.nodes})
+			r.Systems = append(r.Systems, aSystem{s.name, s.title, s.durability, s.nodes})
 		}
-		r.Results = append(r.Results, &result{Workload: spec.Name, System: s.system.name, Spec: spec})
+		r.Results = append(r.Results, &result{Workload: spec.Name, System: s.name, Spec: spec})
 	}
+}
+
+// leaveOut notes why a system is not measured.
+func (r *report) leaveOut(err error) {
+	fmt.Fprintln(os.Stderr, "left out:", err)
+	r.Missing = append(r.Missing, err.Error())
 }
 
 func (r *report) find(workload, system string) *result {
@@ -83,6 +89,12 @@ func (r *report) record(workload, system string, repetition int, o *load.Outcome
 		return
 	}
 	one.Runs = append(one.Runs, o)
+}
+
+// hopeless says that a system failed at a workload twice and never did it.
+func (r *report) hopeless(workload, system string) bool {
+	one := r.find(workload, system)
+	return len(one.Runs) == 0 && len(one.Errors) > 1
 }
 
 // finish computes medians and ratios.
@@ -163,7 +175,7 @@ func (r *report) print(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\tsystem\tMB/s\tratio\trecords/s\tCPU s/GB\tack p50 ms\tp99\tp99.9\tread p50 ms\tp99\tp99.9\tRSS before MiB\tpeak\tdurability\t")
+	fmt.Fprintln(t, "workload\tsystem\tMB/s\tratio\trecords/s\tCPU s/GB\t% of a core\tack p50 ms\tp99\tp99.9\tread p50 ms\tp99\tp99.9\tRSS before MiB\tpeak\tdurability\t")
 	last := ""
 	for _, one := range r.Results {
 		name := one.Workload
@@ -199,7 +211,7 @@ func (r *report) durability(system string) string {
 func (one *result) cells() string {
 	m := one.Median
 	if m == nil {
-		return strings.Repeat("-\t", 12)
+		return strings.Repeat("-\t", 13)
 	}
 	latency := func(p *load.Percentiles) string {
 		if p == nil {
@@ -207,7 +219,11 @@ func (one *result) cells() string {
 		}
 		return fmt.Sprintf("%.2f\t%.2f\t%.2f\t", p.P50/1e3, p.P99/1e3, p.P999/1e3)
 	}
-	return fmt.Sprintf("%.1f\t%.2f\t%.0f\t%.2f\t%s%s%.0f\t%.0f\t", m.Throughput, one.Ratio, m.RecordRate, m.CPUPerGB, latency(m.Ack), latency(m.EndToEnd),
+	perGB := fmt.Sprintf("%.2f", m.CPUPerGB)
+	if one.Spec.Rate > 0 || m.Bytes == 0 {
+		perGB = "" // the rate was given: the processor time is mostly that of waking up
+	}
+	return fmt.Sprintf("%.1f\t%.2f\t%.0f\t%s\t%.0f\t%s%s%.0f\t%.0f\t", m.Throughput, one.Ratio, m.RecordRate, perGB, 100*m.CPU/m.Seconds, latency(m.Ack), latency(m.EndToEnd),
 		mib(m.Before), mib(m.Peak))
 }
 

@@ -32,8 +32,8 @@ func newRun(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run WORKLOAD...",
 		Short: "Run workloads on one or more systems, in turn, and compare them",
-		Long: `Starts every system, lets each do the workload for a few seconds while the others are stopped where they are, and begins again with the first, --repeat times. What is
-printed, written to --results as JSON and drawn is the median of the repetitions, and its ratio to the first system. "bench list" names workloads and systems;
+		Long: `Starts every system, lets each do the workload for a few seconds while the others are stopped where they are, and begins again with the first, --repeat times. Clusters are
+started anew for each repetition instead. What is printed, written to --results as JSON and drawn is the median of the repetitions, and its ratio to the first system. "bench list" names workloads and systems;
 the flags change the workloads. kafka:HOST:PORT is any server that speaks Kafka's protocol.`,
 		Example: `  go run ./bench run produce latency
   go run ./bench run produce --size 100 --partitions 100 --systems barnabas,kafka,nats --repeat 5
@@ -182,56 +182,105 @@ func (r *runOptions) carryOutRound(ctx context.Context, round round, repeat int,
 		}
 		specs = append(specs, spec)
 	}
+	var alone, clusters []system
+	for _, name := range round.systems {
+		s, err := findSystem(name)
+		if err != nil {
+			return err
+		}
+		if s.nodes > 1 && s.launch != nil {
+			clusters = append(clusters, s)
+		} else {
+			alone = append(alone, s)
+		}
+	}
+	for _, spec := range specs {
+		report.add(spec, slices.Concat(alone, clusters))
+	}
+	return errors.Join(r.inTurn(ctx, specs, alone, repeat, dir, report), r.oneByOne(ctx, specs, clusters, repeat, dir, report))
+}
+
+// inTurn starts all systems, stops them where they are, and lets one at a time go on: A B C, A B C, and so on for each workload.
+func (r *runOptions) inTurn(ctx context.Context, specs []load.Spec, systems []system, repeat int, dir string, report *report) (err error) {
 	var all []*running
 	defer func() {
 		for _, s := range slices.Backward(all) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	for _, name := range round.systems {
-		s, err := findSystem(name)
-		if err != nil {
-			return err
-		}
+	for _, s := range systems {
 		started, err := s.start(ctx, r.options, dir)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "left out: %v\n", err)
-			report.Missing = append(report.Missing, err.Error())
+			report.leaveOut(err)
 			continue
 		}
 		all = append(all, started)
 		started.pause()
 	}
 	for _, spec := range specs {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", spec.Name, describe(spec))
-		report.add(spec, all)
 		for repetition := range repeat {
 			for _, s := range all {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
+				s.resume()
 				r.runOnce(ctx, spec, s, repetition, report)
+				s.pause()
 			}
 		}
 	}
 	return nil
 }
 
+// oneByOne starts one system, lets it do all workloads, stops it, and goes on with the next; and so on for each repetition. This is for clusters, whose nodes would hold
+// elections if they were stopped for a while and went on. So that a just-in-time compiler is not measured at its start, each is produced to for some seconds first.
+func (r *runOptions) oneByOne(ctx context.Context, specs []load.Spec, systems []system, repeat int, dir string, report *report) error {
+	for repetition := range repeat {
+		for _, s := range systems {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.wholeSeries(ctx, specs, s, repetition, dir, report); err != nil {
+				report.leaveOut(err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *runOptions) wholeSeries(ctx context.Context, specs []load.Spec, s system, repetition int, dir string, report *report) (err error) {
+	started, err := s.start(ctx, r.options, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, started.stop()) }()
+	warm := load.Spec{Kind: load.Produce, For: 4 * time.Second}
+	warm.EnsureDefaults()
+	if _, err := r.drive(ctx, load.Order{Spec: warm, Target: started.target()}); err != nil {
+		return fmt.Errorf("warm %s up: %w", s.name, err)
+	}
+	for _, spec := range specs {
+		r.runOnce(ctx, spec, started, repetition, report)
+	}
+	return nil
+}
+
 // runOnce lets one system do the workload once. That it cannot is a result as well.
 func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, repetition int, report *report) {
-	s.resume()
-	defer s.pause()
+	if report.hopeless(spec.Name, s.system.name) {
+		return
+	}
 	outcome, err := r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "  %-16s %v\n", s.system.name, err)
+		fmt.Fprintf(os.Stderr, "%-14s %-16s %v\n", spec.Name, s.system.name, err)
 	} else {
-		fmt.Fprintf(os.Stderr, "  %-16s %s\n", s.system.name, inOneLine(outcome))
+		fmt.Fprintf(os.Stderr, "%-14s %-16s %s\n", spec.Name, s.system.name, inOneLine(outcome))
 	}
 	report.record(spec.Name, s.system.name, repetition, outcome, err)
 }
 
 func inOneLine(o *load.Outcome) string {
-	line := fmt.Sprintf("%7.1f MB/s %8.0f/s %6.2f s CPU/GB", o.Throughput, o.RecordRate, o.CPUPerGB)
+	line := fmt.Sprintf("%7.1f MB/s %8.0f/s %6.2f s CPU/GB %4.0f%% of a core", o.Throughput, o.RecordRate, o.CPUPerGB, 100*o.CPU/o.Seconds)
 	if o.Ack != nil {
 		line += fmt.Sprintf("  ack p50 %.2f p99 %.2f p99.9 %.2f ms", o.Ack.P50/1e3, o.Ack.P99/1e3, o.Ack.P999/1e3)
 	}

@@ -40,7 +40,7 @@ func (d *natsDriver) connect() (*nats.Conn, error) {
 
 func (d *natsDriver) subject(partition int) string { return fmt.Sprintf("%s-%d", d.name, partition) }
 
-// Prepare makes the streams. A cluster that was paused may take a while to answer.
+// Prepare makes the streams. A server that was paused may take a while to answer.
 func (d *natsDriver) Prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
