@@ -2,8 +2,8 @@ package broker
 
 import (
 	"context"
-	"slices"
 	"maps"
+	"slices"
 
 	"github.com/barnabas-log/barnabas/consumergroup"
 	"github.com/barnabas-log/barnabas/internal/metadata"

@@ -140,6 +140,7 @@ func (c *several) arrived(t *metadata.Topic, number int32, at ...int32) {
 }
 
 func TestAPartitionMovesToANodeThatJoined(t *testing.T) {
+	t.Parallel()
 	c := startThree(t)
 	four := c.join(4)
 	three, one := c.topic("three", []int32{1, 2, 3}), c.topic("one", []int32{2})
@@ -174,6 +175,7 @@ func TestAPartitionMovesToANodeThatJoined(t *testing.T) {
 
 // A move to a node that is down lasts until it is back, over restarts of everybody, or until it is cancelled.
 func TestAMoveSurvivesAndCanBeCancelled(t *testing.T) {
+	t.Parallel()
 	c := startThree(t)
 	four := c.join(4)
 	topic := c.topic("t", []int32{1, 2}, []int32{1, 2})
@@ -224,6 +226,7 @@ func TestAMoveSurvivesAndCanBeCancelled(t *testing.T) {
 
 // A fourth node joins, everything of node 1 moves to it while an idempotent producer goes on, node 1 leaves. The producer sees no error and nothing is lost, in order.
 func TestANodeIsReplacedUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := startThree(t, "broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=200")
 	topic := c.topic("t", []int32{1, 2, 3}, []int32{2, 3, 1}, []int32{3, 1, 2}, []int32{1, 3, 2})
 	producer := c.nodes[2].newClient(kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.DefaultProduceTopic("t"),

@@ -37,6 +37,7 @@ func (r *reads) take() map[int32]int {
 // A consumer reads from the follower in its rack, and from the leader when that is gone: franz-go asks the leader again after RecheckPreferredReplicaInterval, whatever
 // becomes of the follower.
 func TestAConsumerReadsNearby(t *testing.T) {
+	t.Parallel()
 	c := startThree(t, "broker.rack=rack-{id}", "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
 		"broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=200")
 	topic := c.topic("t", []int32{1, 2, 3})
