@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -234,18 +233,6 @@ func (m *member) start() error {
 		close(ended)
 	}()
 	return nil
-}
-
-// awaitPort waits until the node accepts clients.
-func (m *member) awaitPort(ctx context.Context) error {
-	for ctx.Err() == nil {
-		c, err := net.DialTimeout("tcp", m.address(), time.Second)
-		if err == nil {
-			return c.Close()
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return fmt.Errorf("node %d does not accept connections, see %s: %w", m.number, m.log(), ctx.Err())
 }
 
 // signal sends sig to the process if it runs.
