@@ -25,7 +25,7 @@ run: build ## one broker on 127.0.0.1:9092, its data in ./data
 test: check e2e ## everything: check, then the end-to-end tests
 
 check: lint ## format, vet, staticcheck and the tests of all packages, with the race detector
-	$(GO) test $(RACE) $(PACKAGES)
+	$(GO) test $(RACE) -timeout 20m $(PACKAGES)
 
 fmt: ## format the sources
 	gofmt -w .
