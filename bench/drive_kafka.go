@@ -95,7 +95,7 @@ func (d *kafkaDriver) Close() { d.client.Close() }
 // Producer is franz-go as it is, idempotent with acks=all; it waits 5 ms for a batch to fill, or not at all for single records.
 func (d *kafkaDriver) Producer(ctx context.Context) (load.Producer, error) {
 	spec := d.order.Spec
-	opts := []kgo.Opt{kgo.DefaultProduceTopic(d.topic), kgo.ProducerBatchMaxBytes(1_000_000), kgo.MaxBufferedRecords(1 << 20), kgo.MaxBufferedBytes(32 << 20),
+	opts := []kgo.Opt{kgo.DefaultProduceTopic(d.topic), kgo.ProducerBatchMaxBytes(1_000_000), kgo.MaxBufferedRecords(1 << 20), kgo.MaxBufferedBytes(max(2, 32/spec.Clients) << 20),
 		kgo.ProducerLinger(5 * time.Millisecond), kgo.RecordDeliveryTimeout(20 * time.Second)}
 	if spec.Single || spec.Kind == load.Latency {
 		opts = append(opts, kgo.ProducerLinger(0))
