@@ -14,6 +14,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/log"
+	"github.com/hashicorp/raft"
 )
 
 // light is a machine that only counts.
@@ -184,29 +185,30 @@ func TestMeasureThreeNodes(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("BARNABAS_MEASURE")); err == nil && n > 1 {
 		many = n
 	}
-	machines := make([]*light, many)
 	begin := time.Now()
 	var wg sync.WaitGroup
 	groups := make([]*Group, many)
+	machines := make([]*light, many)
 	for i := range many {
-		machines[i] = newLight(64)
 		wg.Go(func() {
-			for _, id := range three {
-				m := newLight(64)
-				if id == int32(i%3)+1 {
-					m = machines[i]
-				}
-				l := open(id, fmt.Sprint(i))
-				g, err := c.nodes[id].StartGroup(GroupOptions{ID: fmt.Sprint(i), Log: l, Machine: follow(m, id == int32(i%3)+1), Voters: three, Preferred: id == int32(i%3)+1})
+			voters := []int32{int32(i)%3 + 1, int32(i+1)%3 + 1, int32(i+2)%3 + 1}
+			candidates, led := map[int32]*Group{}, newLight(64)
+			for _, id := range voters {
+				g, err := c.nodes[id].StartGroup(GroupOptions{ID: fmt.Sprint(i), Log: open(id, fmt.Sprint(i)), Machine: &shared{light: newLight(1), first: led}, Voters: voters, Preferred: id == voters[0]})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if id == int32(i%3)+1 {
-					groups[i] = g
+				candidates[id] = g
+			}
+			<-led.led
+			for groups[i] == nil {
+				for _, g := range candidates {
+					if g.role() == raft.Leader {
+						groups[i], machines[i] = g, led
+					}
 				}
 			}
-			<-machines[i].led
 		})
 	}
 	wg.Wait()
@@ -244,14 +246,22 @@ func TestMeasureThreeNodes(t *testing.T) {
 	}
 }
 
-// follow makes a machine that waits for nobody when it is not the leader's.
-func follow(m *light, leads bool) StateMachine {
-	if leads {
-		return m
-	}
-	return quiet{m}
+// shared is the machine of one replica of a group whose proposals are counted by the one that leads.
+type shared struct {
+	*light
+	first *light
+	leads atomic.Bool
 }
 
-type quiet struct{ *light }
-
-func (quiet) Apply([]Entry) {}
+func (m *shared) Lead(log.Term) {
+	m.leads.Store(true)
+	m.first.once.Do(func() { close(m.first.led) })
+}
+func (m *shared) Resign(log.Term, int32) { m.leads.Store(false) }
+func (m *shared) Apply(entries []Entry) {
+	for i := range entries {
+		if entries[i].Token != 0 {
+			<-m.first.window
+		}
+	}
+}

@@ -32,6 +32,13 @@
 //     commit index beyond the last entry of the request.
 //   - An idle leader repeats an empty append to each follower once in CommitTimeout. The transport answers it here while the follower's heartbeats are fresh and
 //     there is nothing new in it (matches.knows).
+//   - A request to a follower that is away waits in the transport until the node is back: raft would try again only after CommitTimeout. The commit index is told
+//     by the spreader when no entry follows that would carry it.
+//
+// # Who is alive
+//
+// Raft's timers are long, because every group pays for them. The detector of a node watches the other nodes instead, finds leaders for groups without one, and makes a
+// leader without a majority give up. See detector and docs/decisions/0007. The metadata group keeps short timers and elects by itself.
 //
 // # Terms
 //

@@ -28,6 +28,15 @@ func (g *Group) hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error) {
 	return m.Kind, b, err
 }
 
+// termOf is the term of an entry.
+func (g *Group) termOf(i log.Index) (log.Term, error) {
+	if f := g.store.log.Floor(); i == f.Index {
+		return f.Term, nil
+	}
+	m, err := g.store.meta(i)
+	return m.Term, err
+}
+
 // check looks at entries from a leader before raft sees them: each batch must be whole, carry its entry's term as epoch, and begin where the one before it ends. What is
 // wrong is refused and said; nothing is stored, and this replica goes on.
 func (g *Group) check(a *raft.AppendEntriesRequest) error {

@@ -49,6 +49,9 @@ func (d *machineDriver) ApplyBatch(logs []*raft.Log) []any {
 	}
 	d.flush()
 	d.group.store.applied(log.Index(logs[len(logs)-1].Index))
+	if d.group.endpoint.matches.any() {
+		d.group.node.spreader.add(d.group)
+	}
 	return responses
 }
 

@@ -42,6 +42,7 @@ type Group struct {
 	store     *logStore
 	snapshots *snapshotStore
 	watch     stallWatch
+	preferred bool
 
 	failure atomic.Pointer[error] // why the replica stopped
 
@@ -93,11 +94,13 @@ func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
 		logger: n.logger.With(zap.String("group", opts.ID)),
 		stable: &stable{store: n.votes, group: opts.ID, self: string(serverID(n.opts.NodeID))},
 	}
-	g.changing = make(chan struct{}, 1)
+	g.changing, g.preferred = make(chan struct{}, 1), opts.Preferred
 	g.store = &logStore{group: g, log: storage}
 	g.snapshots = &snapshotStore{group: g, log: storage}
 	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id, g))
 	g.lead, g.resign, g.stopped, g.lost = g.machine.Lead, g.machine.Resign, g.Err, g.dropLocked
+	g.noted = func() { n.detector.note(g, g.leader, g.leading, g.known) }
+	g.endpoint.watched = true
 	return g
 }
 
@@ -123,12 +126,6 @@ func (g *Group) run(opts GroupOptions) error {
 		if err := raft.BootstrapCluster(config, g.store, g.stable, g.snapshots, g.endpoint, configuration); err != nil {
 			return fmt.Errorf("found: %w", err)
 		}
-		g.eager = opts.Preferred
-		if !opts.Preferred && len(opts.Voters) > 1 {
-			g.patient = true
-			config.HeartbeatTimeout *= patience
-			config.ElectionTimeout *= patience
-		}
 	}
 	r, err := raft.NewRaft(config, &machineDriver{group: g}, g.store, g.stable, g.snapshots, g.endpoint)
 	if err != nil {
@@ -137,6 +134,11 @@ func (g *Group) run(opts GroupOptions) error {
 	g.snapshots.start()
 	g.configured(r.GetConfiguration().Configuration())
 	g.workers.Go(g.tellAll)
+	for _, m := range g.Members() {
+		if m.Node != g.self {
+			g.node.network.peer(m.Node)
+		}
+	}
 	g.follow(r)
 	if err := g.Err(); err != nil {
 		_ = g.Close()
@@ -180,6 +182,7 @@ func (g *Group) Close() error {
 		g.closing = true
 		g.dropLocked()
 		g.mu.Unlock()
+		g.node.detector.forget(g)
 		g.endpoint.close()
 		if r := g.raft.Load(); r != nil {
 			_ = r.Shutdown().Error()

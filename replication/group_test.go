@@ -254,7 +254,7 @@ func TestLeadershipFlapping(t *testing.T) {
 		}
 	})
 	for i := range 300 {
-		if !g.endpoint.stand() {
+		if g.endpoint.stand() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		if i%20 == 0 { // now and then a leadership that has come to its end

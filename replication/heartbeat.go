@@ -2,6 +2,7 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// gatherShare: heartbeats gather for a third of the heartbeat timeout. Raft waits a tenth to a fifth of it between two, so that a follower hears from its leader at least
-// every 0.55 timeouts, and the lease is met with as much to spare.
+// gatherShare: heartbeats gather for a third of the heartbeat timeout, that of the metadata group at most. Raft waits a tenth to a fifth of it between two, so that a follower
+// hears from its leader at least every 0.55 timeouts, and the lease is met with as much to spare.
 const gatherShare = 3
 
 // beats gathers the heartbeats of all groups that this node leads on a peer and sends them as one request. Raft's heartbeat goroutines wait for the
@@ -31,8 +32,8 @@ type beatCall struct {
 	done   chan struct{}
 }
 
-// call sends a heartbeat with the next load and waits for its answer.
-func (q *beats) call(done <-chan struct{}, group string, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+// call sends a heartbeat with the next load and waits for its answer, or for yield.
+func (q *beats) call(done, yield <-chan struct{}, group string, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	c := &beatCall{beat: beat{group, a.Term}, done: make(chan struct{})}
 	q.mu.Lock()
 	q.waiting = append(q.waiting, c)
@@ -48,15 +49,19 @@ func (q *beats) call(done <-chan struct{}, group string, a *raft.AppendEntriesRe
 	case <-c.done:
 		*resp = c.answer
 		return c.err
+	case <-yield:
+		return errYield
 	case <-done:
 		return ErrClosed
 	}
 }
 
+var errYield = errors.New("this leadership was given up")
+
 // send waits until more have gathered, and sends. It lives for one load.
 func (q *beats) send() {
 	t := q.peer.network.node.opts.Timing
-	gather := time.NewTimer(t.Heartbeat / gatherShare)
+	gather := time.NewTimer(min(t.Heartbeat, metadataTimeout) / gatherShare)
 	defer gather.Stop()
 	select {
 	case <-gather.C:
@@ -66,7 +71,7 @@ func (q *beats) send() {
 	load := q.waiting
 	q.waiting, q.sending = nil, false
 	q.mu.Unlock()
-	ctx, cancel := context.WithTimeout(q.peer.network.ctx, t.Heartbeat)
+	ctx, cancel := context.WithTimeout(q.peer.network.ctx, min(t.Heartbeat, metadataTimeout))
 	defer cancel()
 	body, err := q.peer.lines[laneControl].call(ctx, nil, kindBeats, "", func(b []byte) []byte {
 		for _, c := range load {
@@ -122,6 +127,10 @@ func (e *endpoint) beat(from int32, term uint64, out *raft.AppendEntriesResponse
 		select {
 		case e.incoming <- rpc:
 		default:
+		}
+		if leader, at := e.owner.Leader(); leader == from && uint64(at) == term {
+			*out = raft.AppendEntriesResponse{RPCHeader: headerOf(e.node.opts.NodeID), Term: term, Success: true}
+			return statusOK // a candidate that has lost, and knows it: raft leaves it a candidate for a while
 		}
 		return statusBusy
 	}

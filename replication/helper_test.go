@@ -248,7 +248,12 @@ func (m *toy) history() []string {
 
 func testNode(t testing.TB) *Node {
 	t.Helper()
-	n, err := OpenNode(NodeOptions{NodeID: 1, Dir: t.TempDir(), Logger: testLogger(t)})
+	return timedNode(t, Timing{})
+}
+
+func timedNode(t testing.TB, timing Timing) *Node {
+	t.Helper()
+	n, err := OpenNode(NodeOptions{NodeID: 1, Dir: t.TempDir(), Logger: testLogger(t), Timing: timing})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,10 +40,11 @@ func (g *Group) InSync() []int32 {
 // caughtUp says whether a follower has confirmed the log up to index and has been heard of lately.
 func (e *endpoint) caughtUp(node int32, index log.Index) bool {
 	match, _ := e.matches.get(node)
-	return match >= index && match > 0 && e.node.network.peer(node).heard(3*e.node.opts.Timing.Heartbeat)
+	return match >= index && match > 0 && e.node.network.peer(node).heard(3*e.node.opts.Timing.Silence)
 }
 
 // heard says whether the peer has answered anything in the last while.
 func (p *peer) heard(within time.Duration) bool {
-	return time.Since(time.Unix(0, p.answered.Load())) <= within
+	last := p.answered.Load()
+	return last != 0 && time.Duration(p.network.now()-last) <= within
 }

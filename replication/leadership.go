@@ -20,6 +20,7 @@ type herald struct {
 	resign   func(log.Term, int32)
 	stopped  func() error // why the replica stopped for good, or nil
 	lost     func()       // leadership is lost; called with mu held
+	noted    func()       // who leads was looked at; called with mu held; may be nil
 
 	raft atomic.Pointer[raft.Raft] // nil until NewRaft has returned
 	kick chan struct{}             // capacity 1: there is something to look at
@@ -32,9 +33,9 @@ type herald struct {
 	leader  int32      // as far as raft knows, -1: unknown
 	term    log.Term
 
-	patient  bool // raft's timeouts are longer than usual until somebody leads
-	eager    bool // stand at the next opportunity, though others could
-	standing bool // raft was told to stand and has not begun
+	known    bool     // a leader was known at some time
+	stale    log.Term // the leader of this term was started anew: it does not lead
+	standing bool     // raft was told to stand and has not begun
 	closing  bool
 
 	told struct {
@@ -90,6 +91,10 @@ func (h *herald) notice() {
 	if h.leading = role == raft.Leader; !h.leading {
 		h.won = 0
 		h.lost()
+	}
+	h.known = h.known || h.leader >= 0
+	if h.noted != nil {
+		h.noted()
 	}
 	h.wake()
 }
@@ -199,22 +204,25 @@ func (h *herald) tend() {
 		r.Shutdown() // whoever closes the group waits for it
 		return
 	}
-	h.mu.Lock()
-	impatient := h.patient && (h.leader >= 0 || h.leading)
-	if impatient {
-		h.patient = false
-	}
-	h.mu.Unlock()
-	if impatient {
-		// It only fails for timeouts that NewRaft would have refused as well.
-		_ = usualTimers(r, h.endpoint.node.opts.Timing)
-	}
 	alone := onlyVoter(r.GetConfiguration().Configuration(), serverID(h.self))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closing || h.standing || r.State() != raft.Follower || !alone && !h.eager {
+	if h.closing || h.standing || r.State() != raft.Follower || !alone {
 		return
 	}
-	h.standing = h.endpoint.stand()
-	h.eager = h.eager && !h.standing
+	h.standing = h.endpoint.stand() != nil
+}
+
+// leads says whether raft leads in term and has node among its members.
+func (h *herald) leads(term uint64, node int32) bool {
+	r := h.raft.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if nodeOf(s.ID) == node {
+			return true
+		}
+	}
+	return false
 }

@@ -45,6 +45,9 @@ const metadataID = "cluster metadata"
 // metadataCommit is how long a quiet leader waits before it tells the others the commit index again. There is only one such group, and every broker waits for its news.
 const metadataCommit = 50 * time.Millisecond
 
+// metadataTimeout bounds the timers of the metadata group, which elects by itself: it is one, and must not depend on the detector.
+const metadataTimeout = time.Second
+
 // Metadata is the Raft group that holds the cluster's state. Its log is a bolt file, its snapshots are files.
 type Metadata struct {
 	herald
@@ -136,6 +139,8 @@ func (m *Metadata) run(dir string, opts MetadataOptions) error {
 	config := m.node.groupConfig(false, logger)
 	config.NoSnapshotRestoreOnStart = false
 	config.CommitTimeout = metadataCommit
+	config.HeartbeatTimeout, config.ElectionTimeout = min(metadataTimeout, config.HeartbeatTimeout), min(metadataTimeout, config.ElectionTimeout)
+	config.LeaderLeaseTimeout = min(config.LeaderLeaseTimeout, config.HeartbeatTimeout)
 	config.SnapshotThreshold = uint64(opts.SnapshotEvery)
 	config.TrailingLogs = uint64(opts.SnapshotEvery)
 	config.SnapshotInterval = 30 * time.Second
@@ -249,6 +254,9 @@ func (m *Metadata) check(*raft.AppendEntriesRequest) error { return nil }
 
 // hint leaves raft's answer alone: the log is short.
 func (m *Metadata) hint(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) {}
+
+// termOf is not asked: raft itself tells the commit index.
+func (m *Metadata) termOf(log.Index) (log.Term, error) { return 0, errNotFound }
 
 // stalled is not watched for the metadata group.
 func (m *Metadata) stalled() bool { return false }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -28,6 +29,8 @@ type network struct {
 	listener net.Listener // nil: nobody may connect
 	ctx      context.Context
 	cancel   context.CancelFunc
+	process  uint64    // a number that is another one each time a node is opened
+	begun    time.Time // network time counts from here; no clock that somebody sets
 
 	mu     sync.Mutex // guards following
 	peers  map[int32]*peer
@@ -38,7 +41,7 @@ type network struct {
 }
 
 func openNetwork(n *Node) (*network, error) {
-	w := &network{node: n, peers: map[int32]*peer{}, conns: map[net.Conn]struct{}{}}
+	w := &network{node: n, peers: map[int32]*peer{}, conns: map[net.Conn]struct{}{}, process: rand.Uint64() | 1, begun: time.Now()}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.listener = n.opts.Listener
 	if w.listener == nil && n.opts.Listen != "" {
@@ -54,8 +57,29 @@ func openNetwork(n *Node) (*network, error) {
 	if n.opts.ServerTLS != nil {
 		w.listener = tls.NewListener(w.listener, n.opts.ServerTLS)
 	}
-	w.spawn(w.accept)
 	return w, nil
+}
+
+// open lets others in, and begins to watch them. Before, the node is not complete.
+func (w *network) open() {
+	if w.listener != nil {
+		w.spawn(w.accept)
+	}
+	w.spawn(w.node.detector.run)
+}
+
+// now is network time in nanoseconds, never 0.
+func (w *network) now() int64 { return int64(time.Since(w.begun)) + 1 }
+
+// all are the nodes that this one has had to do with.
+func (w *network) all() []*peer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	peers := make([]*peer, 0, len(w.peers))
+	for _, p := range w.peers {
+		peers = append(peers, p)
+	}
+	return peers
 }
 
 // spawn runs f in a goroutine that close waits for. It reports false, and does nothing, when the network is closed.
@@ -85,8 +109,23 @@ func (w *network) peer(id int32) *peer {
 	if p == nil {
 		p = newPeer(w, id)
 		w.peers[id] = p
+		if !w.closed {
+			w.workers.Go(p.ping)
+		}
 	}
 	return p
+}
+
+// known is the way to a node that has greeted, nil when nobody knows such a node.
+func (w *network) known(id int32) *peer {
+	if peers := w.node.opts.Peers; peers != nil {
+		if _, ok := peers(id); ok {
+			return w.peer(id)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peers[id]
 }
 
 // dial connects to node id. The connection is closed with the network.
@@ -186,6 +225,10 @@ func (w *network) serve(conn net.Conn) error {
 		return fmt.Errorf("greeted as node %d", h.to)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	p := w.known(h.from)
+	if p != nil {
+		p.greeted(h.process)
+	}
 	s := &session{network: w, from: h.from, conn: conn, slots: make(chan struct{}, maxConcurrent)}
 	defer s.workers.Wait()
 	r := bufio.NewReaderSize(conn, 64<<10)
@@ -193,6 +236,9 @@ func (w *network) serve(conn net.Conn) error {
 		frame, err := readFrame(r)
 		if err != nil {
 			return err
+		}
+		if p != nil {
+			p.received.Store(w.now())
 		}
 		m, err := decodeFrame(frame, false)
 		if err != nil {
@@ -226,6 +272,11 @@ func (s *session) handle(m message) error {
 		return s.beats(m)
 	case kindCall:
 		return s.called(m)
+	case kindProbe:
+		return s.probed(m)
+	case kindPing:
+		s.answer(m, statusOK, nil)
+		return nil
 	}
 	command, err := s.decode(m)
 	if err != nil {

@@ -18,6 +18,9 @@ type Node struct {
 	votes   *voteStore
 	network *network
 
+	detector *detector
+	spreader spreader
+
 	mu       sync.Mutex
 	groups   map[string]*Group // guarded by mu; nil value: being started
 	metadata *Metadata         // guarded by mu
@@ -38,9 +41,12 @@ func OpenNode(opts NodeOptions) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n := &Node{opts: opts, logger: opts.Logger, votes: votes, groups: map[string]*Group{}}
+	n.detector = newDetector(n)
+	n.spreader.node = n
 	if n.network, err = openNetwork(n); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node: %w", err), votes.close())
 	}
+	n.network.open()
 	return n, nil
 }
 
@@ -60,18 +66,33 @@ func (n *Node) endpoint(id string) *endpoint {
 	return nil
 }
 
+// group is a group that runs here, or nil.
+func (n *Node) group(id string) *Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.groups[id]
+}
+
+// running are the groups that run here.
+func (n *Node) running() []*Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*Group, 0, len(n.groups))
+	for _, g := range n.groups {
+		if g != nil && g.raft.Load() != nil {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
 // Close closes every group that is still open, then the votes. Safe to call twice.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	n.closed = true
-	groups := make([]*Group, 0, len(n.groups))
-	for _, g := range n.groups {
-		if g != nil {
-			groups = append(groups, g)
-		}
-	}
 	metadata := n.metadata
 	n.mu.Unlock()
+	groups := n.running()
 	var wg sync.WaitGroup
 	for _, g := range groups {
 		wg.Go(func() { _ = g.Close() })

@@ -41,14 +41,16 @@ type NodeOptions struct {
 
 // Timing says how fast a group with several voters notices that its leader is gone.
 type Timing struct {
-	// Heartbeat is how long a follower waits for its leader before it stands. Default 1 s.
+	// Silence is how long another node may be silent until it is taken for dead: its groups get other leaders then, and what leads here without a majority is given up. A
+	// node that refuses connections is dead at once. Default 1 s, or twice Heartbeat when that is less.
+	Silence time.Duration
+	// Heartbeat is how long a follower waits for its leader before it stands of its own, should nodes not notice each other's death. Default 10 s.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes. At least Heartbeat; default: the same.
 	Election time.Duration
 	// Lease is how long a leader goes on without a quorum answering. At most Heartbeat; default: the same.
 	Lease time.Duration
-	// Commit is how long a quiet leader waits before it tells its followers the commit index again. Default 1 s. It dominates the cost of
-	// idle groups.
+	// Commit is how long a quiet leader waits before it looks whether its followers have everything. Default 10 s.
 	Commit time.Duration
 	// Stall is how long a write may hang before a leader with followers gives its leadership up. Default 5 s.
 	Stall time.Duration
@@ -58,9 +60,6 @@ type Timing struct {
 // that long when its vote could not be written. The lease cannot be changed while raft runs, so it is that of a group which may grow.
 const singleTimeout = 10 * time.Second
 
-// patience is how many times longer than usual the replicas of a new group wait that are not to lead first: the one that is may have to wait for them (trap 13).
-const patience = 5
-
 // EnsureDefaults fills in what was left zero.
 func (o *NodeOptions) EnsureDefaults() {
 	if o.Logger == nil {
@@ -68,7 +67,10 @@ func (o *NodeOptions) EnsureDefaults() {
 	}
 	t := &o.Timing
 	if t.Heartbeat == 0 {
-		t.Heartbeat = time.Second
+		t.Heartbeat = 10 * time.Second
+	}
+	if t.Silence == 0 {
+		t.Silence = min(time.Second, 2*t.Heartbeat)
 	}
 	if t.Election == 0 {
 		t.Election = t.Heartbeat
@@ -77,7 +79,7 @@ func (o *NodeOptions) EnsureDefaults() {
 		t.Lease = t.Heartbeat
 	}
 	if t.Commit == 0 {
-		t.Commit = time.Second
+		t.Commit = 10 * time.Second
 	}
 	if t.Stall == 0 {
 		t.Stall = 5 * time.Second
@@ -116,7 +118,7 @@ type GroupOptions struct {
 	Machine StateMachine
 	// Voters found the group. Used only when it has no state yet; empty means: wait to be added by a leader.
 	Voters []int32
-	// Preferred says that this node should lead a new group first: it stands at once.
+	// Preferred says that this node should lead a group whose leader is unknown: it stands at once, the others wait for it a little.
 	Preferred bool
 	// Bind, when not nil, is called with the group before the machine is called for the first time.
 	Bind func(*Group)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,10 +33,17 @@ type peer struct {
 	lines   [laneSnapshot]*line
 	beats   beats
 
-	answered atomic.Int64 // when an answer came last, in ns since 1970
+	// Signs of life. Times are network times, 0: never.
+	answered atomic.Int64  // an answer came
+	received atomic.Int64  // a request came
+	refused  atomic.Bool   // nobody listens at its address
+	process  atomic.Uint64 // as it greeted last
+	lost     atomic.Bool   // what the detector saw last: it is gone
+	nudge    chan struct{} // capacity 1: ping now
 
-	mu   sync.Mutex
-	gone bool // guarded by mu: the last attempt to connect failed, and was reported
+	mu   sync.Mutex    // guards following
+	gone bool          // the last attempt to connect failed, and was reported
+	back chan struct{} // closed when the next answer comes; nil: nobody waits
 }
 
 // line is one multiplexed connection: requests go out in any order, answers come back in any order.
@@ -69,8 +77,84 @@ func newPeer(n *network, id int32) *peer {
 		p.lines[l] = &line{peer: p, lane: lane(l)}
 	}
 	p.beats.peer = p
+	p.nudge = make(chan struct{}, 1)
+	p.lost.Store(true)
 	return p
 }
+
+// ping asks for a sign of life a few times in Timing.Silence, and at once when a connection breaks, until the network is closed.
+func (p *peer) ping() {
+	silence := p.network.node.opts.Timing.Silence
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.network.ctx.Done():
+			return
+		case <-p.nudge:
+		case <-timer.C:
+		}
+		ctx, cancel := context.WithTimeout(p.network.ctx, silence)
+		_, err := p.lines[laneControl].call(ctx, nil, kindPing, "", func(b []byte) []byte { return b })
+		cancel()
+		if p.lost.Load() == (err == nil) {
+			p.network.node.detector.wake()
+		}
+		timer.Reset(silence / pingShare)
+	}
+}
+
+func (p *peer) pingNow() {
+	select {
+	case p.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// greeted takes note of the process that speaks for this node.
+func (p *peer) greeted(process uint64) {
+	if old := p.process.Swap(process); old != process && old != 0 {
+		p.network.node.detector.restarted(p)
+	}
+	p.received.Store(p.network.now())
+	p.pingNow()
+}
+
+// alive takes note of an answer.
+func (p *peer) alive() {
+	p.answered.Store(p.network.now())
+	p.refused.Store(false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.back != nil {
+		close(p.back)
+		p.back = nil
+	}
+}
+
+// returns is a channel that is closed when the next answer comes.
+func (p *peer) returns() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.back == nil {
+		p.back = make(chan struct{})
+	}
+	return p.back
+}
+
+// hangUp breaks the connections to a node that is silent: what waits there may wait for long, and new ones show sooner that it is back.
+func (p *peer) hangUp() {
+	for _, l := range p.lines {
+		l.mu.Lock()
+		c := l.conn
+		l.mu.Unlock()
+		if c != nil {
+			c.close(errSilent)
+		}
+	}
+}
+
+var errSilent = errors.New("the node is silent")
 
 // call sends a request, which encode appends to a buffer after its header, and waits for the answer's body. done and ctx end the wait.
 func (l *line) call(ctx context.Context, done <-chan struct{}, k kind, group string, encode func([]byte) []byte) ([]byte, error) {
@@ -192,10 +276,13 @@ func (p *peer) dial(l lane) (net.Conn, error) {
 	conn, err := p.network.dial(p.id)
 	if err == nil {
 		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		_, err = conn.Write(hello{l, p.network.node.opts.NodeID, p.id}.encode())
+		_, err = conn.Write(hello{l, p.network.node.opts.NodeID, p.id, p.network.process}.encode())
 		if err != nil {
 			p.network.drop(conn)
 		}
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) && !p.refused.Swap(true) {
+		p.network.node.detector.wake()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -244,7 +331,7 @@ func (c *wireConn) read() {
 		if err == nil {
 			var m message
 			if m, err = decodeFrame(frame, true); err == nil {
-				c.peer.answered.Store(time.Now().UnixNano())
+				c.peer.alive()
 				c.mu.Lock()
 				if answer := c.waiting[m.id]; answer != nil {
 					answer <- m
@@ -270,6 +357,7 @@ func (c *wireConn) close(cause error) {
 	if c.err = cause; cause == nil {
 		c.err = io.EOF
 	}
+	c.peer.pingNow()
 	for id, answer := range c.waiting {
 		close(answer)
 		delete(c.waiting, id)

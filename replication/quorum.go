@@ -41,7 +41,7 @@ func (m *Metadata) Quorum() (Quorum, error) {
 			last, _ := m.endpoint.matches.get(p.Node)
 			p.Last = uint64(last)
 			if at := m.node.network.peer(p.Node).answered.Load(); at > 0 {
-				p.Heard = time.Unix(0, at)
+				p.Heard = m.node.network.begun.Add(time.Duration(at))
 			}
 		}
 		q.Members = append(q.Members, p)

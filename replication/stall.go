@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,7 @@ type stallWatch struct {
 func (w *stallWatch) begin() { w.since.Store(time.Now().UnixNano()) }
 func (w *stallWatch) end()   { w.since.Store(0) }
 
-// stalled says whether this node should not lead any more, because a write hangs. It is asked with every heartbeat that raft wants to send. From the first time on
+// stalled says whether this node should not lead any more, because a write hangs. It is asked with every heartbeat that raft wants to send, and by the detector. From the first time on
 // the machine has resigned, and heartbeats stay away until raft has given up its leadership as well, for want of contact.
 func (g *Group) stalled() bool {
 	if g.watch.suspended.Load() {
@@ -36,5 +37,21 @@ func (g *Group) stalled() bool {
 	g.won = 0
 	g.dropLocked()
 	g.wake()
+	g.node.network.spawn(g.abdicate)
 	return true
+}
+
+// abdicate tells the first follower that can be reached to stand: the others follow its node's leader for as long as that node lives.
+func (g *Group) abdicate() {
+	for _, v := range g.voters() {
+		if v == g.self || g.node.network.peer(v).lost.Load() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(g.node.network.ctx, g.node.opts.Timing.Silence)
+		_, err := g.node.network.peer(v).lines[laneControl].call(ctx, nil, kindStand, g.id, func(b []byte) []byte { return b })
+		cancel()
+		if err == nil {
+			return
+		}
+	}
 }

@@ -23,6 +23,9 @@ type endpoint struct {
 	incoming  chan raft.RPC // read by raft's main goroutine
 	heartbeat atomic.Pointer[func(raft.RPC)]
 	matches   matches
+	yields    yields
+	watched   bool // the detector looks after elections
+	verdict   verdict
 
 	done chan struct{} // closed by close: nothing waits any longer
 	once sync.Once
@@ -40,6 +43,12 @@ type endpointOwner interface {
 	hint(a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse)
 	// stalled says that a write has been under way for so long that this node should not lead.
 	stalled() bool
+	// termOf is the term of an entry.
+	termOf(i log.Index) (log.Term, error)
+	// Leader is who leads as far as raft knows (-1: nobody), and the term.
+	Leader() (int32, log.Term)
+	// leads says whether raft leads in term and has node among its members.
+	leads(term uint64, node int32) bool
 }
 
 // incomingCapacity lets some requests wait in line.
@@ -52,14 +61,53 @@ func newEndpoint(n *Node, group string, owner endpointOwner) *endpoint {
 	return &endpoint{node: n, group: group, owner: owner, incoming: make(chan raft.RPC, incomingCapacity), done: make(chan struct{})}
 }
 
-// stand makes raft stand for election at once, as if a leader had handed over. It reports whether raft will come to it.
-func (e *endpoint) stand() bool {
-	rpc := raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: headerOf(e.node.opts.NodeID)}, RespChan: make(chan raft.RPCResponse, 1)}
+// stand makes raft stand for election at once, as if a leader had handed over. The channel gets a value when raft has come to it; nil: it will not.
+func (e *endpoint) stand() <-chan raft.RPCResponse {
+	begun := make(chan raft.RPCResponse, 1)
 	select {
-	case e.incoming <- rpc:
-		return true
+	case e.incoming <- raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: headerOf(e.node.opts.NodeID)}, RespChan: begun}:
+		return begun
 	default:
-		return false
+		return nil
+	}
+}
+
+// candidacy makes raft stand, also when it has begun to ask by itself and waits for the detector's verdict.
+func (e *endpoint) candidacy() {
+	begun := e.stand()
+	if begun == nil {
+		return
+	}
+	e.node.network.spawn(func() {
+		select {
+		case <-begun:
+			e.verdict.give()
+		case <-e.done:
+		}
+	})
+}
+
+// verdict is waited for by raft's own pre-votes: the detector has asked already, with more knowledge.
+type verdict struct {
+	mu sync.Mutex
+	c  chan struct{} // guarded by mu; nil: nobody waits
+}
+
+func (v *verdict) given() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.c == nil {
+		v.c = make(chan struct{})
+	}
+	return v.c
+}
+
+func (v *verdict) give() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.c != nil {
+		close(v.c)
+		v.c = nil
 	}
 }
 
@@ -123,35 +171,122 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 	if e.owner.stalled() {
 		return fmt.Errorf("group %s: a write has hung for too long", e.group)
 	}
-	p := e.node.network.peer(nodeOf(id))
+	node := nodeOf(id)
 	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
 		if e.owner.role() != raft.Leader {
 			// Raft goes on with heartbeats until the request that was under way when it stepped down is answered, which may be never. They would keep the
 			// followers, who can hear this node though it cannot hear them, from electing another.
 			return fmt.Errorf("group %s: this node no longer leads", e.group)
 		}
-		err := p.beats.call(e.done, e.group, a, resp)
-		switch {
-		case err != nil:
-			e.matches.doubt(nodeOf(id)) // it may have been started anew
-		case resp.Success:
-			e.matches.heard(nodeOf(id))
-		}
-		return err
+		return e.sendBeat(node, a, resp)
 	}
-	connection := p.lines[laneData].live()
-	if len(a.Entries) == 0 && e.matches.knows(nodeOf(id), connection, a, e.node.opts.Timing.Heartbeat*3/4) {
+	connection := e.node.network.peer(node).lines[laneData].live()
+	if len(a.Entries) == 0 && e.matches.knows(node, connection, a, e.node.opts.Timing.Heartbeat*3/4) {
 		*resp = raft.AppendEntriesResponse{RPCHeader: headerOf(nodeOf(id)), Term: a.Term, LastLog: a.PrevLogEntry, Success: true}
 		return nil
 	}
+	// A node that is away is waited for: raft would look again only after its commit timeout.
+	pause := minBackoff
+	for {
+		back := e.node.network.peer(node).returns()
+		err := e.append(node, a, resp)
+		if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, errLocal) {
+			return err
+		}
+		if pause = min(2*pause, time.Second); errors.Is(err, ErrUnreachable) {
+			pause = time.Second
+		} else {
+			back = nil
+		}
+		if !e.await(back, a.Term, node, pause) {
+			return err
+		}
+	}
+}
+
+// await waits for a peer, or for a while. It reports whether raft still leads in that term.
+func (e *endpoint) await(back <-chan struct{}, term uint64, node int32, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-back:
+	case <-timer.C:
+	case <-e.yields.at(term):
+		return false
+	case <-e.done:
+		return false
+	}
+	return e.owner.leads(term, node)
+}
+
+// sendBeat sends one group's heartbeat. Raft is not told of a peer that is away: it would wait longer and longer between its attempts.
+func (e *endpoint) sendBeat(node int32, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	p := e.node.network.peer(node)
+	for {
+		back := p.returns()
+		err := p.beats.call(e.done, e.yields.at(a.Term), e.group, a, resp)
+		if err != nil {
+			e.matches.doubt(node) // it may have been started anew
+		}
+		switch {
+		case err == nil && resp.Success:
+			e.matches.heard(node)
+			return nil
+		case errors.Is(err, errYield):
+			*resp = raft.AppendEntriesResponse{RPCHeader: headerOf(node), Term: a.Term}
+			return nil
+		case !errors.Is(err, ErrUnreachable) || !e.watched:
+			return err
+		}
+		if e.await(back, a.Term, node, time.Second) {
+			continue
+		}
+		if isClosed(e.yields.at(a.Term)) {
+			*resp = raft.AppendEntriesResponse{RPCHeader: headerOf(node), Term: a.Term}
+			return nil
+		}
+		return err
+	}
+}
+
+// errLocal says that the entries cannot be read here: raft must look again.
+var errLocal = errors.New("entries are not there")
+
+// rest waits. It reports whether the group is still open.
+func (e *endpoint) rest(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.done:
+		return false
+	}
+}
+
+// isClosed says whether a channel is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// append sends as many entries as fit: a.Entries is cut to what was sent.
+func (e *endpoint) append(node int32, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	p := e.node.network.peer(node)
+	connection := p.lines[laneData].live()
+	e.matches.busy(node, true)
+	defer e.matches.busy(node, false)
 	buffer := buffers.Get().(*[]byte)
 	entries, count, err := e.entries((*buffer)[:0], a)
 	*buffer = entries
 	defer recycle(buffer)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errLocal, err)
 	}
-	a.Entries = a.Entries[:count]
 	ctx, cancel := context.WithTimeout(e.node.network.ctx, appendTimeout)
 	defer cancel()
 	body, err := p.lines[laneData].call(ctx, e.done, kindAppend, e.group, func(b []byte) []byte {
@@ -165,11 +300,15 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 	if err := r.done(); err != nil {
 		return err
 	}
+	a.Entries = a.Entries[:count]
 	if resp.Success {
 		if connection != p.lines[laneData].live() {
 			connection = nil
 		}
-		e.matches.set(nodeOf(id), connection, a, count)
+		e.matches.set(node, connection, a, count)
+		if g, ok := e.owner.(*Group); ok && count > 0 {
+			e.node.spreader.add(g) // these may be committed already, by the others
+		}
 	}
 	return nil
 }
@@ -196,15 +335,45 @@ func (e *endpoint) entries(b []byte, a *raft.AppendEntriesRequest) (_ []byte, co
 	return b, count, nil
 }
 
+// electionTime is how long votes are waited for: the voters of many groups write them at the same time.
+func (e *endpoint) electionTime() time.Duration {
+	return min(e.node.opts.Timing.Election, 3*e.node.opts.Timing.Silence)
+}
+
 // RequestVote asks for a vote.
 func (e *endpoint) RequestVote(id raft.ServerID, _ raft.ServerAddress, v *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	timer := time.NewTimer(e.electionTime())
+	defer timer.Stop()
 	got, err := e.ballot(id, kindVote, func(b []byte) []byte { return encodeVote(b, v) })
+	if e.watched && (err != nil || !got.granted && got.term <= v.Term) {
+		// Raft would stay a candidate until its long election timeout ends. A term that nobody has asked for makes it a follower again, which the detector can let stand anew.
+		select {
+		case <-timer.C:
+			if leader, _ := e.owner.Leader(); leader < 0 {
+				got, err = ballot{term: v.Term + 1}, nil
+			}
+		case <-e.done:
+		}
+	}
 	resp.Term, resp.Granted = got.term, got.granted
 	return err
 }
 
-// RequestPreVote asks whether a vote would be given.
+// RequestPreVote asks whether a vote would be given. The detector asks that for all groups at once, so that raft only waits for its verdict.
 func (e *endpoint) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, v *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if e.watched {
+		timer := time.NewTimer(e.node.opts.Timing.Election)
+		defer timer.Stop()
+		select {
+		case <-e.verdict.given():
+			resp.Term, resp.Granted = v.Term, true
+		case <-timer.C:
+			resp.Term = v.Term - 1
+		case <-e.done:
+			return ErrClosed
+		}
+		return nil
+	}
 	got, err := e.ballot(id, kindPreVote, func(b []byte) []byte { return encodePreVote(b, v) })
 	resp.Term, resp.Granted = got.term, got.granted
 	return err
@@ -212,11 +381,9 @@ func (e *endpoint) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, v *raf
 
 // ballot asks until the election is over: a group that is being created may not have reached the peer yet.
 func (e *endpoint) ballot(id raft.ServerID, k kind, encode func([]byte) []byte) (ballot, error) {
-	ctx, cancel := context.WithTimeout(e.node.network.ctx, e.node.opts.Timing.Election)
+	ctx, cancel := context.WithTimeout(e.node.network.ctx, e.electionTime())
 	defer cancel()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		body, err := e.node.network.peer(nodeOf(id)).lines[laneControl].call(ctx, e.done, k, e.group, encode)
 		if err == nil {
 			return decodeBallot(body)
@@ -225,7 +392,7 @@ func (e *endpoint) ballot(id raft.ServerID, k kind, encode func([]byte) []byte) 
 			return ballot{}, err
 		}
 		select {
-		case <-again.C:
+		case <-time.After(pause):
 		case <-e.done:
 			return ballot{}, ErrClosed
 		case <-ctx.Done():
@@ -304,6 +471,7 @@ type match struct {
 	index, term, commit uint64
 	connection          *wireConn // nil: not known
 	heard               time.Time
+	busy                bool // a request is under way
 }
 
 func (m *matches) atLocked(node int32) *match {
@@ -329,6 +497,20 @@ func (m *matches) set(node int32, connection *wireConn, a *raft.AppendEntriesReq
 		close(m.changed)
 		m.changed = nil
 	}
+}
+
+// busy takes note that a request is under way or was answered.
+func (m *matches) busy(node int32, now bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.atLocked(node).busy = now
+}
+
+// any says whether any follower has confirmed anything.
+func (m *matches) any() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.followers) > 0
 }
 
 // doubt takes note that the follower may have forgotten what is committed.

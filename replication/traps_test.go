@@ -17,8 +17,7 @@ import (
 // follower starts a replica of a group of three whose others do not exist.
 func follower(t *testing.T) (*Group, *toy, *memory) {
 	t.Helper()
-	n, m, s := testNode(t), newToy(), &memory{}
-	n.opts.Timing = Timing{Heartbeat: time.Hour, Election: time.Hour, Lease: time.Hour, Commit: time.Hour, Stall: time.Hour}
+	n, m, s := timedNode(t, Timing{Heartbeat: time.Hour, Election: time.Hour, Lease: time.Hour, Commit: time.Hour, Stall: time.Hour}), newToy(), &memory{}
 	g, err := n.startGroup(GroupOptions{ID: "a", Machine: m, Voters: three}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -243,7 +242,7 @@ func TestHeartbeatsAreGathered(t *testing.T) {
 	for i := range 200 {
 		wg.Go(func() {
 			var resp raft.AppendEntriesResponse
-			err := p.beats.call(nil, fmt.Sprint(i), &raft.AppendEntriesRequest{Term: 1}, &resp)
+			err := p.beats.call(nil, nil, fmt.Sprint(i), &raft.AppendEntriesRequest{Term: 1}, &resp)
 			if err == nil {
 				t.Error("a group that does not exist answered")
 			}

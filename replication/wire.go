@@ -12,7 +12,7 @@ import (
 
 // What goes over the wire between two nodes, big endian. A connection carries requests one way and answers the other. It begins with
 //
-//	"BREP" | version u8 | lane u8 | from i32 | to i32
+//	"BREP" | version u8 | lane u8 | from i32 | to i32 | process u64
 //
 // and goes on with frames:
 //
@@ -22,8 +22,8 @@ import (
 // length counts what follows it. A snapshot's request is followed by its bytes, unframed.
 const (
 	wireMagic   = "BREP"
-	wireVersion = 1
-	helloSize   = 4 + 1 + 1 + 4 + 4
+	wireVersion = 2
+	helloSize   = 4 + 1 + 1 + 4 + 4 + 8
 
 	frameHeader = 4 + 1 + 8
 	// maxFrame is the largest frame that is accepted, in bytes. Only a single batch makes one larger than maxAppend.
@@ -52,6 +52,8 @@ const (
 	kindAppend
 	kindSnapshot
 	kindCall
+	kindPing
+	kindProbe
 )
 
 type status uint8
@@ -69,13 +71,15 @@ var errWire = errors.New("malformed message")
 type hello struct {
 	lane     lane
 	from, to int32
+	process  uint64 // see network.process
 }
 
 func (h hello) encode() []byte {
 	b := append(make([]byte, 0, helloSize), wireMagic...)
 	b = append(b, wireVersion, byte(h.lane))
 	b = binary.BigEndian.AppendUint32(b, uint32(h.from))
-	return binary.BigEndian.AppendUint32(b, uint32(h.to))
+	b = binary.BigEndian.AppendUint32(b, uint32(h.to))
+	return binary.BigEndian.AppendUint64(b, h.process)
 }
 
 func readHello(r io.Reader) (h hello, err error) {
@@ -91,7 +95,7 @@ func readHello(r io.Reader) (h hello, err error) {
 	case lane(b[5]) >= lanes:
 		return h, fmt.Errorf("%w: lane %d", errWire, b[5])
 	}
-	return hello{lane(b[5]), int32(binary.BigEndian.Uint32(b[6:])), int32(binary.BigEndian.Uint32(b[10:]))}, nil
+	return hello{lane(b[5]), int32(binary.BigEndian.Uint32(b[6:])), int32(binary.BigEndian.Uint32(b[10:])), binary.BigEndian.Uint64(b[14:])}, nil
 }
 
 // readFrame reads one frame without its length. Memory grows with what arrives, not with what is announced.

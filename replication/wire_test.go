@@ -144,7 +144,7 @@ func TestVotesRoundTrip(t *testing.T) {
 	if got, err := decodeSnapshot(encodeSnapshot(nil, s), 2); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	h := hello{laneData, 5, 6}
+	h := hello{laneData, 5, 6, 7}
 	if got, err := readHello(bytes.NewReader(h.encode())); err != nil || got != h {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -157,17 +157,17 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	c.propose(replicas, 1, []byte("x"))
 	long := endFrame(beginRequest(nil, kindVote, 1, "p"))
 	binary.BigEndian.PutUint32(long, maxFrame+1)
-	greet := hello{laneControl, 2, 1}.encode()
+	greet := hello{laneControl, 2, 1, 3}.encode()
 	for name, b := range map[string][]byte{
 		"http":             []byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
-		"wrong node":       hello{laneControl, 2, 9}.encode(),
-		"newer version":    append([]byte("BREP\x02"), make([]byte, 9)...),
-		"unknown lane":     hello{lanes, 2, 1}.encode(),
+		"wrong node":       hello{laneControl, 2, 9, 3}.encode(),
+		"newer version":    append([]byte("BREP\x03"), make([]byte, 17)...),
+		"unknown lane":     hello{lanes, 2, 1, 3}.encode(),
 		"frame too long":   append(bytes.Clone(greet), long...),
 		"unknown kind":     append(bytes.Clone(greet), endFrame(beginRequest(nil, 99, 1, "p"))...),
 		"short vote":       append(bytes.Clone(greet), endFrame(beginRequest(nil, kindVote, 1, "p"))...),
 		"beats cut short":  append(bytes.Clone(greet), endFrame(append(beginRequest(nil, kindBeats, 1, ""), 200, 1))...),
-		"snapshot of 1 TB": append(hello{laneSnapshot, 2, 1}.encode(), endFrame(appendNumbers(beginRequest(nil, kindSnapshot, 1, "p"), 1, 1, 1, 1, 1<<40))...),
+		"snapshot of 1 TB": append(hello{laneSnapshot, 2, 1, 3}.encode(), endFrame(appendNumbers(beginRequest(nil, kindSnapshot, 1, "p"), 1, 1, 1, 1, 1<<40))...),
 	} {
 		conn, err := net.Dial("tcp", c.addresses[1])
 		if err != nil {

@@ -1,0 +1,120 @@
+package replication
+
+import (
+	"testing"
+	"time"
+)
+
+// slow are raft timers that never fire within a test: what happens is the detector's work.
+var slow = Timing{Silence: 400 * time.Millisecond, Heartbeat: time.Minute, Commit: time.Minute}
+
+func (c *cluster) closeAll(replicas map[int32]*replica) {
+	c.t.Helper()
+	for _, r := range replicas {
+		r.close(c.t)
+	}
+}
+
+// sever cuts the connections between two nodes, both ways.
+func (c *cluster) sever(a, b int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, way := range [][2]int32{{a, b}, {b, a}} {
+		c.cut[way] = true
+		for _, conn := range c.conns[way] {
+			_ = conn.Close()
+		}
+		c.conns[way] = nil
+	}
+}
+
+// until waits for a condition that nobody announces.
+func until(t testing.TB, what string, met func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !met(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func TestDeadNodeIsReplacedAndComesBack(t *testing.T) {
+	c := newCluster(t, slow)
+	replicas := c.startAll("p")
+	c.propose(replicas, 1, []byte("before"))
+	id, old := c.leader(replicas)
+	old.close(t)
+	if err := c.nodes[id].Close(); err != nil {
+		t.Fatal(err)
+	}
+	delete(replicas, id)
+	c.propose(replicas, 2, []byte("after"))
+	_, leader := c.leader(replicas)
+	_, term := leader.Leader()
+	c.open(id)
+	replicas[id] = c.start(id, "p", nil, id == 1)
+	c.same(replicas)
+	if _, now := leader.Leader(); now != term {
+		t.Errorf("term %d became %d: a node that came back disturbed", term, now)
+	}
+	c.closeAll(replicas)
+}
+
+func TestIsolatedLeaderGivesUp(t *testing.T) {
+	c := newCluster(t, slow)
+	replicas := c.startAll("p")
+	c.propose(replicas, 1, []byte("x"))
+	id, old := c.leader(replicas)
+	c.isolate(id)
+	old.toy.wait(t, "resignation", func(m *toy) bool { return m.term == 0 })
+	until(t, "raft to step down", func() bool { return !old.leads(old.raftTerm(), id) })
+	delete(replicas, id)
+	c.propose(replicas, 2, []byte("y"))
+	c.heal()
+	replicas[id] = old
+	c.same(replicas)
+	c.closeAll(replicas)
+}
+
+// A node that does not hear the leader asks again and again, and is refused by one that does.
+func TestOneNodesSuspicionDeposesNobody(t *testing.T) {
+	c := newCluster(t, slow)
+	replicas := c.startAll("p")
+	c.propose(replicas, 1, []byte("x"))
+	id, leader := c.leader(replicas)
+	_, term := leader.Leader()
+	far := id%3 + 1
+	c.sever(id, far)
+	d := c.nodes[far].detector
+	until(t, "three vain questions", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		o := d.orphans[replicas[far].Group]
+		return o != nil && o.tries >= 3
+	})
+	if node, now := leader.Leader(); node != id || now != term {
+		t.Errorf("node %d leads in term %d, before it was node %d in term %d", node, now, id, term)
+	}
+	c.heal()
+	c.propose(replicas, 2, []byte("y"))
+	c.same(replicas)
+	if node, now := leader.Leader(); node != id || now != term {
+		t.Errorf("in the end node %d leads in term %d, before it was node %d in term %d", node, now, id, term)
+	}
+	c.closeAll(replicas)
+}
+
+// Followers learn of the last commit although nothing follows it, and one that was away has everything soon after it is back.
+func TestFollowersOfAnIdleGroupLearnWhatIsCommitted(t *testing.T) {
+	c := newCluster(t, slow)
+	replicas := c.startAll("p")
+	c.propose(replicas, 1, []byte("x"))
+	c.same(replicas)
+	id, _ := c.leader(replicas)
+	away := id%3 + 1
+	c.isolate(away)
+	c.propose(replicas, 2, []byte("y"))
+	c.heal()
+	c.same(replicas)
+	c.closeAll(replicas)
+}
