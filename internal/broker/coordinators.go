@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -20,6 +21,10 @@ const codeCoordinatorNotAvailable int16 = 15
 // offsetsTopicWait bounds how long a client waits while the offsets topic is made for the first time.
 const offsetsTopicWait = 10 * time.Second
 
+// coordinatorWait is how long a client waits when the group's partition has no leader: it was just created, or its leader has gone and the next one is being elected.
+// Clients would only ask again.
+const coordinatorWait = time.Second
+
 // GroupCoordinator implements protocol.Backend: the leader of the group's partition of the offsets topic, which is made when the first group asks.
 func (b *Broker) GroupCoordinator(ctx context.Context, group string) (int32, error) {
 	t := b.Image().Topics[offsetsTopic]
@@ -30,7 +35,7 @@ func (b *Broker) GroupCoordinator(ctx context.Context, group string) (int32, err
 			return -1, &metadata.Error{Code: codeCoordinatorNotAvailable, Message: "the offsets topic cannot be created: " + err.Error()}
 		}
 	}
-	node, _ := b.Leader(t.ID, b.groups.PartitionFor(group))
+	node := b.hosting.awaitLeader(ctx, t.ID, b.groups.PartitionFor(group), coordinatorWait)
 	if node < 0 {
 		return -1, &metadata.Error{Code: codeCoordinatorNotAvailable, Message: "the group's partition of the offsets topic has no leader"}
 	}
@@ -40,7 +45,11 @@ func (b *Broker) GroupCoordinator(ctx context.Context, group string) (int32, err
 func (b *Broker) createOffsetsTopic(ctx context.Context) (*metadata.Topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, offsetsTopicWait)
 	defer cancel()
-	replicas := min(b.config.OffsetsTopicReplicationFactor, int16(len(b.Image().Brokers)))
+	live := len(b.Image().Live())
+	replicas := min(b.config.OffsetsTopicReplicationFactor, int16(max(live, len(b.config.Voters))))
+	if live < int(replicas) {
+		return nil, fmt.Errorf("it shall have %d replicas, and %d brokers are here", replicas, live)
+	}
 	topics, errs := b.Admin().CreateTopics(ctx, []metadata.NewTopic{{
 		Name:              offsetsTopic,
 		Partitions:        b.offsetsPartitions(),

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
 	"github.com/barnabas-log/barnabas/log"
@@ -352,6 +353,27 @@ func (h *hosting) led(topic *metadata.Topic) bool {
 		}
 	}
 	return true
+}
+
+// awaitLeader waits until the partition has a leader that this node knows of, and returns it; -1 when patience or ctx ends before.
+func (h *hosting) awaitLeader(ctx context.Context, topic metadata.TopicID, number int32, patience time.Duration) int32 {
+	var limit <-chan time.Time
+	for {
+		wake := h.changed.wait()
+		if node, _ := h.b.Leader(topic, number); node >= 0 {
+			return node
+		}
+		if limit == nil {
+			limit = time.After(patience)
+		}
+		select {
+		case <-wake:
+		case <-limit:
+			return -1
+		case <-ctx.Done():
+			return -1
+		}
+	}
 }
 
 // awaitLeaders waits until the topic's partitions are led, or ctx ends.
