@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -101,8 +102,7 @@ func (s system) start(ctx context.Context, o *options, dir string) (r *running, 
 		return nil, errors.Join(fmt.Errorf("start %s: %w", s.name, err), r.stop())
 	}
 	if err := r.awaitReady(ctx); err != nil {
-		r.o.keep = true // for its output
-		return nil, errors.Join(err, r.stop())
+		return nil, errors.Join(err, r.lastWords(), r.stop())
 	}
 	return r, nil
 }
@@ -180,6 +180,17 @@ func (r *running) ready(ctx context.Context, node int) error {
 	return err
 }
 
+// lastWords are the ends of what the nodes said.
+func (r *running) lastWords() error {
+	var all error
+	for node := range r.system.nodes {
+		dir, _ := r.nodeDir(node)
+		text, _ := os.ReadFile(filepath.Join(dir, "output"))
+		all = errors.Join(all, fmt.Errorf("node %d: %s", node+1, text[max(0, len(text)-1000):]))
+	}
+	return all
+}
+
 func (r *running) address(node int) string { return fmt.Sprintf("127.0.0.1:%d", r.client(node)) }
 
 // target is how clients find the system.
@@ -231,13 +242,16 @@ func (r *running) stop() error {
 	return os.RemoveAll(r.dir)
 }
 
+// freePort is a port that nobody listens on, below those that the system gives to outgoing connections: such a one might be taken until the server starts.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err != nil {
+			continue
+		}
+		return l.Addr().(*net.TCPAddr).Port, l.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }
 
 // launchBarnabas starts our own nodes, three with replicas on all of them.
