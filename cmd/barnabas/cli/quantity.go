@@ -167,3 +167,11 @@ func ParsePartitions(s string) ([]int32, error) {
 	}
 	return out, nil
 }
+
+// Offset prints an offset, or an epoch; what is negative is not known.
+func Offset(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -170,7 +170,7 @@ func printDescribed(app *cli.App, d described) error {
 		fmt.Fprintln(app.Out)
 		table := cli.NewTable("TOPIC", "PARTITION#", "COMMITTED#", "START#", "END#", "LAG#", "MEMBER")
 		for _, p := range d.Partitions {
-			table.Row(p.Topic, p.Partition, known(p.Committed), known(p.Start), known(p.End), known(p.Lag), p.Member)
+			table.Row(p.Topic, p.Partition, cli.Offset(p.Committed), cli.Offset(p.Start), cli.Offset(p.End), cli.Offset(p.Lag), p.Member)
 		}
 		if err := table.Write(app.Out); err != nil {
 			return err
@@ -185,11 +185,4 @@ func printDescribed(app *cli.App, d described) error {
 		table.Row(m.ID, m.InstanceID, m.ClientID, m.Host, assigned(m.Assignment))
 	}
 	return table.Write(app.Out)
-}
-
-func known(offset int64) string {
-	if offset < 0 {
-		return "-"
-	}
-	return fmt.Sprint(offset)
 }

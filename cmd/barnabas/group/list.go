@@ -3,7 +3,6 @@ package group
 import (
 	"context"
 	"fmt"
-	"path"
 
 	"github.com/spf13/cobra"
 
@@ -33,11 +32,9 @@ func newList(app *cli.App) *cobra.Command {
 	return cmd
 }
 
-func list(ctx context.Context, app *cli.App, states, patterns []string) error {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return cli.Usagef("%q is not a pattern: %w", pattern, err)
-		}
+func list(ctx context.Context, app *cli.App, states []string, patterns cli.Patterns) error {
+	if err := patterns.Check(); err != nil {
+		return err
 	}
 	ctx, cancel := app.Deadline(ctx)
 	defer cancel()
@@ -52,7 +49,7 @@ func list(ctx context.Context, app *cli.App, states, patterns []string) error {
 	}
 	table := cli.NewTable("GROUP", "STATE", "TYPE", "COORDINATOR#")
 	for _, g := range groups.Sorted() {
-		if !matches(g.Group, patterns) {
+		if !patterns.Match(g.Group) {
 			continue
 		}
 		table.Row(g.Group, g.State, g.ProtocolType, g.Coordinator)
@@ -70,13 +67,4 @@ func list(ctx context.Context, app *cli.App, states, patterns []string) error {
 		return nil
 	}
 	return table.Write(app.Out)
-}
-
-func matches(name string, patterns []string) bool {
-	for _, pattern := range patterns {
-		if ok, _ := path.Match(pattern, name); ok {
-			return true
-		}
-	}
-	return len(patterns) == 0
 }

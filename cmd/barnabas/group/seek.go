@@ -223,7 +223,7 @@ func executeSeek(ctx context.Context, session *cli.Session, name string, plan []
 func printSeek(app *cli.App, plan []move) error {
 	table := cli.NewTable("TOPIC", "PARTITION#", "COMMITTED#", "TO#", "END#", "LAG#")
 	for _, m := range plan {
-		table.Row(m.Topic, m.Partition, known(m.Committed), m.To, m.End, m.Lag)
+		table.Row(m.Topic, m.Partition, cli.Offset(m.Committed), m.To, m.End, m.Lag)
 		if app.JSON() {
 			if err := app.Object(m); err != nil {
 				return err

@@ -136,7 +136,7 @@ func printDescribed(app *cli.App, d described) error {
 	fmt.Fprintln(app.Out)
 	table := cli.NewTable("PARTITION#", "LEADER#", "EPOCH#", "REPLICAS", "IN SYNC", "START#", "END#", "SIZE#", "NOTE")
 	for _, p := range d.Partitions {
-		table.Row(p.Partition, leader(p.Leader), p.LeaderEpoch, cli.IDs(p.Replicas), cli.IDs(p.InSync), known(p.Start), known(p.End), cli.Bytes(p.Bytes), note(p))
+		table.Row(p.Partition, leader(p.Leader), p.LeaderEpoch, cli.IDs(p.Replicas), cli.IDs(p.InSync), cli.Offset(p.Start), cli.Offset(p.End), cli.Bytes(p.Bytes), note(p))
 	}
 	if err := table.Write(app.Out); err != nil {
 		return err
@@ -165,11 +165,4 @@ func leader(id int32) string {
 		return "none"
 	}
 	return fmt.Sprint(id)
-}
-
-func known(offset int64) string {
-	if offset < 0 {
-		return "?"
-	}
-	return fmt.Sprint(offset)
 }

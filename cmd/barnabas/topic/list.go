@@ -3,7 +3,6 @@ package topic
 import (
 	"context"
 	"fmt"
-	"path"
 
 	"github.com/spf13/cobra"
 
@@ -34,11 +33,9 @@ func newList(app *cli.App) *cobra.Command {
 	return cmd
 }
 
-func list(ctx context.Context, app *cli.App, internal bool, patterns []string) error {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return cli.Usagef("%q is not a pattern: %w", pattern, err)
-		}
+func list(ctx context.Context, app *cli.App, internal bool, patterns cli.Patterns) error {
+	if err := patterns.Check(); err != nil {
+		return err
 	}
 	ctx, cancel := app.Deadline(ctx)
 	defer cancel()
@@ -53,7 +50,7 @@ func list(ctx context.Context, app *cli.App, internal bool, patterns []string) e
 	}
 	table := cli.NewTable("TOPIC", "PARTITIONS#", "REPLICAS#")
 	for _, t := range topics.Sorted() {
-		if (t.IsInternal && !internal) || !matches(t.Topic, patterns) {
+		if (t.IsInternal && !internal) || !patterns.Match(t.Topic) {
 			continue
 		}
 		line := listed{Topic: t.Topic, ID: cli.TopicID(t.ID), Partitions: len(t.Partitions), ReplicationFactor: t.Partitions.NumReplicas(), Internal: t.IsInternal}
@@ -75,13 +72,4 @@ func list(ctx context.Context, app *cli.App, internal bool, patterns []string) e
 		return nil
 	}
 	return table.Write(app.Out)
-}
-
-func matches(name string, patterns []string) bool {
-	for _, pattern := range patterns {
-		if ok, _ := path.Match(pattern, name); ok {
-			return true
-		}
-	}
-	return len(patterns) == 0
 }
