@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,8 @@ type chaosOptions struct {
 	loopback   bool
 	keep       bool
 	dry        bool
+	kafkajs    string
+	goals      goals
 }
 
 func newChaos(o *options) *cobra.Command {
@@ -41,10 +44,13 @@ func newChaos(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chaos",
 		Short: "Let three brokers suffer while clients use them, then check what the clients saw",
-		Long: `Three brokers, processes of their own, are killed, paused, cut off and slowed down, as drawn from --seed, while producers (idempotent, acks=all) and consumers
-(groups and without) use them. What the clients saw is kept in DIR/history; when the faults are over everything is read once more and judged, and the
-segment files of all replicas are compared byte by byte. As root the brokers live in network namespaces; else they share the loopback interface and
-are not cut off from each other. A run ends with an error if a promise was broken. The same seed and flags draw the same faults.`,
+		Long: `Three brokers, processes of their own, are killed, paused, cut off and slowed down, their disks fill up, their clocks jump, their partitions change leaders
+and replicas, as drawn from --seed, while producers (idempotent, acks=all) and consumers (groups and without) use them, through franz-go and, where it is installed
+(make clients), kafkajs. What the clients saw is kept in DIR/history; when the faults are over everything is read once more and judged, and the segment files of
+all replicas are compared byte by byte. As root the brokers live in network namespaces and have file systems of their own; else they share the loopback interface and
+the disk, and are not cut off from each other. A run ends with an error if a promise was broken, or a goal was not reached. The same seed and flags draw the same faults.`,
+		Example: `  bench chaos --for 30m --pace 1.6 --goals kills=200,cuts=100,acked=1000000
+  bench chaos --for 3m --faults move,kill --seed 7 --keep --dir /tmp/chaos`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.seed == 0 {
 				c.seed = uint64(time.Now().UnixNano()) % 1_000_000
@@ -63,6 +69,8 @@ are not cut off from each other. A run ends with an error if a promise was broke
 	f.BoolVar(&c.loopback, "loopback", false, "share the loopback interface even as root")
 	f.BoolVar(&c.keep, "keep", false, "keep the directory even if all is well")
 	f.BoolVar(&c.dry, "dry", false, "print the faults and do nothing")
+	f.StringVar(&c.kafkajs, "kafkajs", "test/clients/kafkajs/chaos.js", "the program that uses kafkajs; empty: without")
+	f.StringToInt64Var((*map[string]int64)(&c.goals), "goals", nil, "how much there must have been in the end: kills, cuts, transfers, moves, acked=number")
 	cmd.AddCommand(newCheck())
 	return cmd
 }
@@ -101,21 +109,34 @@ func judge(f *os.File) error {
 func (o *chaosOptions) run(ctx context.Context) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := o.goals.validate(); err != nil {
+		return err
+	}
 	dir, remove, err := o.workdir()
 	if err != nil {
 		return err
 	}
+	err = o.runIn(ctx, dir)
+	if !o.dry && (err != nil || o.keep) {
+		fmt.Printf("kept: %s (a node's disk, if it has one of its own: mount -o loop node1.disk node1/disk)\n", dir)
+		return err
+	}
+	remove()
+	return err
+}
+
+// runIn does everything, and leaves nothing behind but the files in dir.
+func (o *chaosOptions) runIn(ctx context.Context, dir string) error {
 	isolated := !o.loopback && os.Geteuid() == 0
-	c, err := newCluster(o.options, dir, 3, isolated, "offsets.topic.num.partitions=8", "group.initial.rebalance.delay.ms=500")
+	c, err := newCluster(o.options, dir, 3, isolated, "offsets.topic.num.partitions="+strconv.Itoa(int(o.partitions)), "group.initial.rebalance.delay.ms=500")
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	if c.disks, err = newDisks(dir, len(c.nodes)); err != nil {
-		fmt.Printf("disks cannot be slowed down here: %v\n", err)
-	}
 	if len(o.kinds) == 0 {
-		o.kinds = faultNames(isolated, c.disks != nil)
+		o.kinds = faultNames(c.capabilities(isolated))
+	} else if err := c.require(isolated, o.kinds); err != nil {
+		return err
 	}
 	faults := schedule(o.seed, o.length, len(c.nodes), o.pace, o.kinds)
 	fmt.Printf("seed %d, %v, %d faults (%s), namespaces %v, directory %s\n", o.seed, o.length, len(faults), tallyFaults(faults), isolated, dir)
@@ -125,12 +146,39 @@ func (o *chaosOptions) run(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	err = o.suffer(ctx, c, faults)
-	if err != nil || o.keep {
-		fmt.Printf("kept: %s\n", dir)
-		return err
+	return o.suffer(ctx, c, faults)
+}
+
+// capabilities finds out what kinds of faults this machine allows, and prepares for them.
+func (c *cluster) capabilities(isolated bool) map[need]bool {
+	have := map[need]bool{namespaces: isolated}
+	if isolated {
+		var err error
+		if c.disks, err = newDisks(c.nodes); err != nil {
+			fmt.Printf("nodes have no disks of their own here: %v\n", err)
+		}
 	}
-	remove()
+	have[volumes], have[throttle] = c.disks != nil, c.disks.canSlow()
+	err := canJumpClocks()
+	if err != nil {
+		fmt.Printf("clocks do not jump here: %v\n", err)
+	}
+	have[clocks] = err == nil
+	return have
+}
+
+// require fails if this machine does not allow one of the kinds that were asked for.
+func (c *cluster) require(isolated bool, kinds []string) error {
+	have := c.capabilities(isolated)
+	for _, name := range kinds {
+		at := slices.IndexFunc(faultKinds, func(k faultKind) bool { return k.name == name })
+		if at < 0 {
+			return fmt.Errorf("there are no faults of the kind %q", name)
+		}
+		if needs := faultKinds[at].needs; needs != nothing && !have[needs] {
+			return fmt.Errorf("this machine does not allow faults of the kind %q", name)
+		}
+	}
 	return nil
 }
 
@@ -154,8 +202,12 @@ func (o *chaosOptions) suffer(ctx context.Context, c *cluster, faults []fault) e
 	if err := o.createTopics(ctx, c, topics); err != nil {
 		return err
 	}
+	c.moving, c.partitions = topics, o.partitions
 	people := newCrowd(c, history.NewRecorder(file), topics, o.partitions, o.rate)
 	problems := o.live(ctx, c, people, faults)
+	if err := c.makeWhole(ctx); err != nil {
+		problems = append(problems, err.Error())
+	}
 	problems = append(problems, people.finalReading(ctx)...)
 	if err := people.recorder.Flush(); err != nil {
 		return err
@@ -167,13 +219,13 @@ func (o *chaosOptions) suffer(ctx context.Context, c *cluster, faults []fault) e
 	c.stopAll()
 	problems = append(problems, c.inspect(topics)...)
 	for _, m := range c.nodes {
-		problems = append(problems, complaints(m.log())...)
+		problems = append(problems, complaints(m.log(), c.expected(o.kinds)...)...)
 	}
 	people.report()
 	if _, err := file.Seek(0, 0); err != nil {
 		return err
 	}
-	verdict := judge(file)
+	verdict := errors.Join(judge(file), o.goals.judge(c.done.counts(people.acked.Load())))
 	for _, p := range problems {
 		fmt.Println("PROBLEM", p)
 	}
@@ -216,6 +268,13 @@ func (o *chaosOptions) live(ctx context.Context, c *cluster, people *crowd, faul
 	defer endReading()
 	defer endProducing()
 	var producers, readers errgroup.Group
+	groups := []string{"steady", "restless"}
+	if foreign := o.findKafkajs(people); foreign != nil {
+		producers.Go(func() error { return foreign.produce(producing, giveUp, o.seed, 0.1) })
+		readers.Go(func() error { return foreign.member(reading, "kafkajs", o.seed, 0) })
+		readers.Go(func() error { return foreign.member(reading, "kafkajs", o.seed+1, 20*time.Second) })
+		groups = append(groups, "kafkajs")
+	}
 	for i := range uint64(4) {
 		life := time.Duration(0)
 		if i == 3 {
@@ -240,12 +299,24 @@ func (o *chaosOptions) live(ctx context.Context, c *cluster, people *crowd, faul
 		c.dump()
 	}
 	fmt.Printf("all producers answered %v after the last fault\n", time.Since(healed).Round(time.Millisecond))
-	problems = append(problems, people.awaitGroups(ctx, "steady", "restless")...)
+	problems = append(problems, people.awaitGroups(ctx, groups...)...)
 	endReading()
 	if err := readers.Wait(); err != nil {
 		problems = append(problems, err.Error())
 	}
 	return problems
+}
+
+// findKafkajs returns nil, and says why, where it cannot be used.
+func (o *chaosOptions) findKafkajs(people *crowd) *kafkajs {
+	if o.kafkajs == "" {
+		return nil
+	}
+	foreign, err := findKafkajs(people, o.kafkajs)
+	if err != nil {
+		fmt.Printf("without kafkajs: %v\n", err)
+	}
+	return foreign
 }
 
 // inflict carries the faults out, each at its time, and returns when all are healed.
@@ -266,7 +337,7 @@ func (c *cluster) inflict(ctx context.Context, faults []fault, length time.Durat
 		}
 		wg.Go(func() {
 			fmt.Println(f)
-			heal, err := c.begin(f)
+			heal, err := c.begin(ctx, f)
 			sleep(f.length)
 			if heal != nil {
 				err = errors.Join(err, heal())
@@ -286,19 +357,31 @@ func (c *cluster) inflict(ctx context.Context, faults []fault, length time.Durat
 }
 
 // begin makes a fault happen, and returns what makes it good.
-func (c *cluster) begin(f fault) (heal func() error, err error) {
+func (c *cluster) begin(ctx context.Context, f fault) (heal func() error, err error) {
 	switch f.kind {
 	case "kill", "kill2", "killall":
-		return f.process(c, func(m *member) error { m.end(syscall.SIGKILL); return nil }, (*member).start)
+		return f.process(c, func(m *member) error { m.end(syscall.SIGKILL); c.done.kills.Add(1); return nil }, (*member).start)
 	case "restart":
 		return f.process(c, func(m *member) error { m.end(syscall.SIGTERM); return nil }, (*member).start)
 	case "pause":
 		return f.process(c, func(m *member) error { return m.signal(syscall.SIGSTOP) }, func(m *member) error { return m.signal(syscall.SIGCONT) })
 	case "slow":
-		return f.process(c, func(m *member) error { return c.disks.limit(m.number, 40) }, func(m *member) error { return c.disks.limit(m.number, 0) })
+		return f.process(c, func(m *member) error { return c.disks.limit(m, 40) }, func(m *member) error { return c.disks.limit(m, 0) })
+	case "full":
+		return f.process(c, c.disks.fill, c.disks.free)
+	case "clock":
+		return f.process(c, func(m *member) error { return m.jump(f.jump()) }, func(m *member) error { return m.jump(0) })
 	case "elect":
-		return nil, c.electPreferred()
+		c.electPreferred(ctx)
+		return nil, nil
+	case "transfer":
+		c.transfer(ctx, f)
+		return nil, nil
+	case "move":
+		c.moveAway(ctx, f)
+		return func() error { c.moveBack(ctx, f); return nil }, nil
 	}
+	c.done.cuts.Add(1)
 	ways := f.ways(len(c.nodes))
 	for _, w := range ways {
 		err = errors.Join(err, c.network.cut(w[0], w[1]))
@@ -310,6 +393,15 @@ func (c *cluster) begin(f fault) (heal func() error, err error) {
 		}
 		return err
 	}, err
+}
+
+// jump makes the clock of a running node wrong.
+func (m *member) jump(by time.Duration) error {
+	p := m.running()
+	if p == nil {
+		return nil
+	}
+	return jumpClock(p.cmd.Process.Pid, by)
 }
 
 // process does something to the processes of all nodes that suffer, and returns what undoes it. A node that still suffers from an earlier fault, because that took longer
@@ -364,19 +456,6 @@ func (f fault) ways(size int) (ways [][2]int) {
 	return ways
 }
 
-// electPreferred asks for the preferred leaders. Whether it works out is not judged: the cluster suffers. A broker that does not know the request is fine as well.
-func (c *cluster) electPreferred() error {
-	client, err := c.kafka()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	_, _ = kadm.NewClient(client).ElectLeaders(ctx, kadm.ElectPreferredReplica, nil)
-	return nil
-}
-
 // dump makes the nodes write their goroutines to their logs. It ends them.
 func (c *cluster) dump() {
 	fmt.Println("stuck: the goroutines of all nodes go to their logs")
@@ -396,6 +475,7 @@ func (c *cluster) dump() {
 }
 
 func (c *crowd) report() {
+	fmt.Printf("acknowledged through kafkajs: %d\n", c.ackedByKafkajs.Load())
 	fmt.Printf("acknowledged after: median %v, 99%% %v, 99.9%% %v, worst %v\n", c.waits.at(0.5), c.waits.at(0.99), c.waits.at(0.999), c.waits.worst.Round(time.Millisecond))
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,6 +29,8 @@ type crowd struct {
 	acked     atomic.Int64
 	waits     waits
 
+	ackedByKafkajs atomic.Int64 // of acked
+
 	mu      sync.Mutex       // guards following
 	oddness map[string]int   // what clients complained about and should not have
 	reached map[string]int64 // the offset behind the last one that each group got, by group and partition
@@ -180,20 +182,30 @@ func (c *crowd) got(fetches kgo.Fetches, readers map[history.Partition]int32, gr
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		p := history.Partition{Topic: f.Topic, Number: f.Partition}
 		for _, record := range f.Records {
-			id, err := history.ParsePayload(record.Value)
-			if err != nil {
-				c.odd("%v offset %d: %v", p, record.Offset, err)
-				continue
-			}
-			c.recorder.Record(history.Event{Kind: history.Consumed, Partition: p, Reader: readers[p], ID: id, Offset: record.Offset})
+			c.gotOne(p, readers[p], record.Offset, record.Value)
 		}
 		if n := len(f.Records); n > 0 {
-			c.mu.Lock()
-			key := group + "/" + p.String()
-			c.reached[key] = max(c.reached[key], f.Records[n-1].Offset+1)
-			c.mu.Unlock()
+			c.reach(group, p, f.Records[n-1].Offset+1)
 		}
 	})
+}
+
+// gotOne notes that a reader got a record.
+func (c *crowd) gotOne(p history.Partition, reader int32, offset int64, value []byte) {
+	id, err := history.ParsePayload(value)
+	if err != nil {
+		c.odd("%v offset %d: %v", p, offset, err)
+		return
+	}
+	c.recorder.Record(history.Event{Kind: history.Consumed, Partition: p, Reader: reader, ID: id, Offset: offset})
+}
+
+// reach notes that a group has got everything below an offset.
+func (c *crowd) reach(group string, p history.Partition, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := group + "/" + p.String()
+	c.reached[key] = max(c.reached[key], offset)
 }
 
 func (c *crowd) fetchErrors(who string, fetches kgo.Fetches) {

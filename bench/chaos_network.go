@@ -2,13 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // network gives every node a network namespace, all joined by a bridge on which the clients sit as well. Everybody knows everybody's hardware address by a permanent
@@ -122,49 +118,4 @@ func run(command ...string) error {
 		return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// disks can slow down what a node writes, by a control group of version 1 for each node.
-type disks struct {
-	root   string
-	device string
-	size   int
-}
-
-// newDisks makes the groups. It fails where the machine has none, or dir is on a device that cannot be throttled.
-func newDisks(dir string, size int) (*disks, error) {
-	var s syscall.Stat_t
-	if err := syscall.Stat(dir, &s); err != nil {
-		return nil, err
-	}
-	d := &disks{root: fmt.Sprintf("/sys/fs/cgroup/blkio/barnabas-chaos-%d", os.Getpid()), size: size,
-		device: fmt.Sprintf("%d:%d", s.Dev>>8&0xfff, s.Dev&0xff|s.Dev>>12&^0xff)}
-	for i := 1; i <= size; i++ {
-		if err := os.MkdirAll(d.group(i), 0o755); err != nil {
-			return nil, err
-		}
-		if err := d.limit(i, 0); err != nil {
-			d.remove()
-			return nil, err
-		}
-	}
-	return d, nil
-}
-
-func (d *disks) group(node int) string { return filepath.Join(d.root, strconv.Itoa(node)) }
-
-func (d *disks) add(node, pid int) {
-	_ = os.WriteFile(filepath.Join(d.group(node), "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
-}
-
-// limit allows so many writes a second, 0 for any number.
-func (d *disks) limit(node, writes int) error {
-	return os.WriteFile(filepath.Join(d.group(node), "blkio.throttle.write_iops_device"), fmt.Appendf(nil, "%s %d", d.device, writes), 0)
-}
-
-func (d *disks) remove() {
-	for i := 1; i <= d.size; i++ {
-		_ = os.Remove(d.group(i))
-	}
-	_ = os.Remove(d.root)
 }

@@ -12,30 +12,56 @@ import (
 type fault struct {
 	at, length time.Duration
 	kind       string
-	nodes      []int // who suffers
-	clients    bool  // a node that is cut off is cut off from clients as well
+	nodes      []int  // who suffers
+	clients    bool   // a node that is cut off is cut off from clients as well
+	draw       uint64 // a random number for what else the kind has to choose
 }
 
 func (f fault) String() string {
 	s := fmt.Sprintf("%7.2fs %-8s %v for %.2fs", f.at.Seconds(), f.kind, f.nodes, f.length.Seconds())
-	if f.clients {
+	switch {
+	case f.clients:
 		s += ", clients too"
+	case f.kind == "clock":
+		s += fmt.Sprintf(", by %v", f.jump())
 	}
 	return s
 }
 
-// faultKind says how often a kind is drawn, and whether it keeps its nodes from suffering anything else meanwhile.
+// jump is by how much a clock is wrong: more often by seconds than by most of an hour. Beyond an hour brokers refuse records that come from so far in their future.
+func (f fault) jump() time.Duration {
+	limits := []time.Duration{3 * time.Second, time.Minute, 50 * time.Minute}
+	limit := int64(limits[f.draw%3] / time.Second)
+	by := int64(f.draw>>8%uint64(2*limit)) - limit
+	if by >= 0 {
+		by++
+	}
+	return time.Duration(by) * time.Second
+}
+
+// faultKind says how often a kind is drawn, who suffers, and what this machine must allow for it.
 type faultKind struct {
 	name    string
 	weight  int
 	victims func(*rand.Rand, int) []int
-	network bool
+	needs   need
+	alone   bool // its nodes suffer from no other such kind meanwhile
+	cuts    bool // nothing goes between some nodes
 }
 
+// need is what a kind of faults cannot do without.
+type need int
+
+const (
+	nothing    need = iota
+	namespaces      // a network that can be cut
+	throttle        // disks that can be slowed down
+	volumes         // disks of a size of their own
+	clocks          // clocks of single processes that jump
+)
+
 func one(r *rand.Rand, size int) []int { return []int{1 + r.IntN(size)} }
-func two(r *rand.Rand, size int) []int {
-	return []int{1 + r.IntN(size), 1 + r.IntN(size)}
-}
+func two(r *rand.Rand, size int) []int { return []int{1 + r.IntN(size), 1 + r.IntN(size)} }
 
 func all(_ *rand.Rand, size int) (nodes []int) {
 	for n := range size {
@@ -45,19 +71,26 @@ func all(_ *rand.Rand, size int) (nodes []int) {
 }
 
 var faultKinds = []faultKind{
-	{"kill", 36, one, false},   // kill -9, started again afterwards
-	{"kill2", 3, two, false},   // two at once: no majority
-	{"killall", 2, all, false}, // as by a power cut of processes
-	{"pause", 14, one, false},  // SIGSTOP, SIGCONT afterwards
-	{"restart", 8, one, false}, // SIGTERM, started again when it has ended
-	{"isolate", 14, one, true}, // nothing goes between the node and the others
-	{"deaf", 6, one, true},     // the node hears nothing and is heard
-	{"mute", 6, one, true},     // the node hears everything and is not heard
-	{"cut", 8, two, true},      // nothing goes between two nodes
-	{"oneway", 8, two, true},   // nothing goes from the first to the second
-	{"slow", 4, one, false},    // the node's disk takes a few writes a second
-	{"elect", 4, all, true},    // everybody's leadership goes to the preferred replica
+	{"kill", 40, one, nothing, true, false},       // kill -9, started again afterwards
+	{"kill2", 4, two, nothing, true, false},       // two at once: no majority
+	{"killall", 2, all, nothing, true, false},     // as by a power cut of processes
+	{"pause", 12, one, nothing, true, false},      // SIGSTOP, SIGCONT afterwards
+	{"restart", 6, one, nothing, true, false},     // SIGTERM, started again when it has ended
+	{"isolate", 12, one, namespaces, false, true}, // nothing goes between the node and the others
+	{"deaf", 6, one, namespaces, false, true},     // the node hears nothing and is heard
+	{"mute", 6, one, namespaces, false, true},     // the node hears everything and is not heard
+	{"cut", 8, two, namespaces, false, true},      // nothing goes between two nodes
+	{"oneway", 8, two, namespaces, false, true},   // nothing goes from the first to the second
+	{"slow", 4, one, throttle, true, false},       // the node's disk takes a few writes a second
+	{"full", 4, one, volumes, true, false},        // nothing more fits on the node's disk
+	{"clock", 6, one, clocks, true, false},        // the node's clock jumps, and jumps back afterwards
+	{"elect", 4, all, nothing, false, false},      // everybody's leadership goes to the preferred replica
+	{"transfer", 6, one, nothing, false, false},   // another replica of some partition is preferred from now on, and elected
+	{"move", 6, one, nothing, false, false},       // some partition leaves the node, and comes back afterwards
 }
+
+// instant says that a kind is over as soon as it has begun.
+func instant(kind string) bool { return kind == "elect" || kind == "transfer" }
 
 // schedule draws the faults of a run. The same arguments give the same faults.
 func schedule(seed uint64, length time.Duration, size int, pace float64, kinds []string) []fault {
@@ -83,13 +116,13 @@ func schedule(seed uint64, length time.Duration, size int, pace float64, kinds [
 		for ; n >= possible[k].weight; k++ {
 			n -= possible[k].weight
 		}
-		f := fault{at: at, kind: possible[k].name, nodes: possible[k].victims(r, size), length: between(0.2, 4), clients: r.IntN(3) == 0}
+		f := fault{at: at, kind: possible[k].name, nodes: possible[k].victims(r, size), length: between(0.2, 4), clients: r.IntN(3) == 0, draw: r.Uint64()}
 		if r.IntN(8) == 0 {
 			f.length *= 2
 		}
-		switch f.kind {
-		case "isolate", "deaf", "mute":
-		case "elect":
+		switch {
+		case f.kind == "isolate", f.kind == "deaf", f.kind == "mute":
+		case instant(f.kind):
 			f.length, f.clients = 0, false
 		default:
 			f.clients = false
@@ -97,11 +130,11 @@ func schedule(seed uint64, length time.Duration, size int, pace float64, kinds [
 		overlap, gap := r.IntN(4) == 0, between(0.3, 2.5)
 		free := len(f.nodes) < 2 || f.nodes[0] != f.nodes[1]
 		for _, node := range f.nodes {
-			free = free && (possible[k].network || busy[node] <= at)
+			free = free && (!possible[k].alone || busy[node] <= at)
 		}
 		if free {
 			for _, node := range f.nodes {
-				if !possible[k].network {
+				if possible[k].alone {
 					busy[node] = at + f.length + 500*time.Millisecond
 				}
 			}
@@ -116,12 +149,11 @@ func schedule(seed uint64, length time.Duration, size int, pace float64, kinds [
 }
 
 // faultNames are all kinds that a run can have.
-func faultNames(network, slow bool) (names []string) {
+func faultNames(have map[need]bool) (names []string) {
 	for _, k := range faultKinds {
-		if k.network && k.name != "elect" && !network || k.name == "slow" && !slow {
-			continue
+		if k.needs == nothing || have[k.needs] {
+			names = append(names, k.name)
 		}
-		names = append(names, k.name)
 	}
 	return names
 }

@@ -24,8 +24,12 @@ type cluster struct {
 	dir     string
 	nodes   []*member
 	network *network // nil: they share the loopback interface
-	disks   *disks   // nil: disks cannot be slowed down
+	disks   *disks   // nil: they share the file system of dir
 	extra   []string // more settings
+
+	moving     []string  // topics that are moved about, each with
+	partitions int32     // so many partitions
+	done       inflicted // faults that happened
 }
 
 // member is one node of a cluster.
@@ -35,6 +39,7 @@ type member struct {
 	host    string
 	client  int // port for clients
 	peer    int // port for nodes
+	http    int // port for figures and profiles; 0: the default
 	dir     string
 
 	// suffering is held by a fault that ends, pauses or starts the process, until it is healed.
@@ -64,7 +69,7 @@ func newCluster(o *options, dir string, size int, isolated bool, extra ...string
 		if c.network != nil {
 			m.host = c.network.address(n)
 		} else {
-			for _, port := range []*int{&m.client, &m.peer} {
+			for _, port := range []*int{&m.client, &m.peer, &m.http} {
 				addr, err := freeAddr()
 				if err != nil {
 					return nil, err
@@ -89,7 +94,9 @@ func (c *cluster) close() {
 		c.network.remove()
 	}
 	if c.disks != nil {
-		c.disks.remove()
+		if err := c.disks.remove(); err != nil {
+			fmt.Println(err)
+		}
 	}
 }
 
@@ -182,7 +189,8 @@ func cmpErr(err error) error {
 
 func (m *member) address() string { return fmt.Sprintf("%s:%d", m.host, m.client) }
 func (m *member) log() string     { return filepath.Join(m.dir, "broker.out") }
-func (m *member) data() string    { return filepath.Join(m.dir, "data") }
+func (m *member) volume() string  { return filepath.Join(m.dir, "disk") } // where its own file system is mounted, if it has one
+func (m *member) data() string    { return filepath.Join(m.volume(), "data") }
 
 // settings of this node.
 func (m *member) settings() []string {
@@ -193,6 +201,9 @@ func (m *member) settings() []string {
 	set := []string{fmt.Sprintf("node.id=%d", m.number), "process.roles=broker,controller", "controller.listener.names=CONTROLLER",
 		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s:%d", m.address(), m.host, m.peer),
 		"controller.quorum.voters=" + strings.Join(voters, ","), "log.dirs=" + m.data(), "default.replication.factor=3", "min.insync.replicas=2"}
+	if m.http != 0 {
+		set = append(set, fmt.Sprintf("barnabas.http.listener=%s:%d", m.host, m.http))
+	}
 	return slices.Concat(set, m.cluster.extra, m.cluster.o.set)
 }
 
@@ -218,7 +229,7 @@ func (m *member) start() error {
 		return errors.Join(fmt.Errorf("start node %d: %w", m.number, err), out.Close())
 	}
 	if m.cluster.disks != nil {
-		m.cluster.disks.add(m.number, p.cmd.Process.Pid)
+		m.cluster.disks.add(m, p.cmd.Process.Pid)
 	}
 	ended := make(chan struct{})
 	m.process, m.ended, m.wanted = p, ended, true
