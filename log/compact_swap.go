@@ -64,7 +64,7 @@ func finishSwap(files vfs.FS, dir string) error {
 	if err := x.rename(files, s); err != nil {
 		return err
 	}
-	return x.tidy(files, dir)
+	return x.tidy(files, dir, func(name string) error { return files.Remove(name) })
 }
 
 // rename gives the files of the new segment, which are the names of s, their final names, and keeps s in step. It may be done again.
@@ -85,8 +85,8 @@ func (x exchange) rename(files vfs.FS, s *segment) error {
 	return nil
 }
 
-// tidy removes the segments that were replaced by one before them, and then the file that says so. It may be done again.
-func (x exchange) tidy(files vfs.FS, dir string) error {
+// tidy removes the segments that were replaced by one before them, each file with discard, and then the file that says so. It may be done again.
+func (x exchange) tidy(files vfs.FS, dir string, discard func(name string) error) error {
 	infos, err := files.ReadDir(dir)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (x exchange) tidy(files vfs.FS, dir string) error {
 	for _, info := range infos {
 		base, ok := parseSegmentName(info.Name, path.Ext(info.Name))
 		if ok && base > x.base && base < x.end {
-			if err := files.Remove(path.Join(dir, info.Name)); err != nil {
+			if err := discard(path.Join(dir, info.Name)); err != nil {
 				return err
 			}
 		}
@@ -110,7 +110,18 @@ func (x exchange) tidy(files vfs.FS, dir string) error {
 
 // swap puts s, whose files are complete and durable under temporary names, in the place of the old segments. Readers that have one of those open go on; others look
 // again. errInterrupted if they are not there any more.
-func (l *Log) swap(old []*segment, s *segment) error {
+//
+// The new files take the names of the first old segment. That one is held open meanwhile: the last to close a file waits for its blocks to be given back, and that must be
+// nobody who holds a lock.
+func (l *Log) swap(old []*segment, s *segment) (err error) {
+	h, err := old[0].pin()
+	if errors.Is(err, ErrNotFound) {
+		return errInterrupted
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.release()) }()
 	l.syncMu.Lock() // nothing is removed meanwhile; appending goes on
 	defer l.syncMu.Unlock()
 	if err := l.usable(); err != nil {
@@ -132,7 +143,7 @@ func (l *Log) swap(old []*segment, s *segment) error {
 	if err := l.exchangeSegments(x, k, old, s); err != nil {
 		return l.fail(err)
 	}
-	if err := x.tidy(l.fs, l.dir); err != nil {
+	if err := x.tidy(l.fs, l.dir, l.discard); err != nil {
 		return l.fail(err)
 	}
 	return nil

@@ -17,6 +17,9 @@ type Log struct {
 	logger  *zap.Logger
 	slots   chan struct{}
 	metrics *Metrics
+	remover *Remover
+	// deleteDelay is config.DeleteDelay, for those who do not hold mu.
+	deleteDelay atomic.Int64
 
 	// syncMu is held across every fsync outside of Append, and by whatever removes data. Lock order: syncMu, then mu.
 	syncMu sync.Mutex
@@ -151,6 +154,7 @@ func (l *Log) Configure(c Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.config = c
+	l.deleteDelay.Store(int64(c.DeleteDelay))
 	l.configureFlusherLocked()
 }
 

@@ -357,13 +357,13 @@ func TestDeleteAndSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.MkdirAll(dir+"/q.deleted/x", 0o755)
-	if err := Sweep(nil, dir); err != nil {
+	if err := Sweep(nil, dir, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Fatal(entries)
 	}
-	if err := Remove(nil, dir+"/never"); err != nil {
+	if err := Remove(nil, dir+"/never", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/log/record"
@@ -152,6 +153,8 @@ func (g *generator) config() Config {
 		SegmentIndexBytes:  int64(60 + g.r.IntN(1000)),
 		SyncOnAppend:       g.r.IntN(3) > 0,
 		FlushMessages:      int64(g.r.IntN(30)),
+		SegmentAge:         time.Duration(1+g.r.IntN(1000)) * time.Millisecond,
+		DeleteDelay:        time.Duration(g.r.IntN(3)) * time.Millisecond,
 	}
 }
 
@@ -349,6 +352,7 @@ type history struct {
 	model   *model
 	// before and after frame the operation in flight, for whoever looks at the disk in the middle of it.
 	before, after *model
+	removing      bool   // files are removed in the background
 	trimming      bool   // after is not known yet: what is dropped is the log's choice
 	synced        Offset // below this nothing may be lost
 	durable       Index  // up to this nothing may be lost
@@ -362,6 +366,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.fs.MkdirAll("/data")
 	h.fs.SyncDir("/")
 	h.options = Options{FS: h.fs, Config: h.g.config(), noFlusher: seed%2 == 0}
+	h.removing = seed%3 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d, config %+v", seed, h.options.Config)
@@ -376,6 +381,10 @@ func newHistory(t *testing.T, seed uint64) *history {
 
 func (h *history) open() {
 	h.t.Helper()
+	if h.removing {
+		h.options.Remover = NewRemover(h.fs, nil)
+		h.t.Cleanup(h.options.Remover.Close)
+	}
 	l, err := Open(modelDir, h.options)
 	if err != nil {
 		h.t.Fatal(err)

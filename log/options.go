@@ -25,6 +25,8 @@ type Config struct {
 	FlushMessages int64
 	// FlushAge is flush.ms, only when SyncOnAppend is off: a background flush every so often. Default never.
 	FlushAge time.Duration
+	// DeleteDelay is file.delete.delay.ms, taken literally: how long the files of a segment that is gone stay on the disk, if there is a Remover.
+	DeleteDelay time.Duration
 	// SyncOnAppend: Append returns only after the data is on stable storage. The default of the product.
 	SyncOnAppend bool
 }
@@ -40,6 +42,9 @@ type Options struct {
 	SyncSlots chan struct{}
 	// Metrics counts what the log does, nil for nobody. Logs of a node share one.
 	Metrics *Metrics
+
+	// Remover removes the files of segments that are gone, in the background. Logs of a node share one; nil: they are removed at once.
+	Remover *Remover
 
 	// noFlusher is for tests that need every sync on their own goroutine.
 	noFlusher bool
@@ -75,6 +80,7 @@ func (c *Config) Validate() error {
 	check(c.IndexIntervalBytes > 0, "index interval %d is not positive", c.IndexIntervalBytes)
 	check(c.FlushMessages > 0, "flush messages %d is not positive", c.FlushMessages)
 	check(c.FlushAge > 0, "flush age %v is not positive", c.FlushAge)
+	check(c.DeleteDelay >= 0, "delete delay %v is negative", c.DeleteDelay)
 	return errors.Join(errs...)
 }
 

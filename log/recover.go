@@ -21,7 +21,8 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err := opts.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config}
+	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config, remover: opts.Remover}
+	l.deleteDelay.Store(int64(opts.Config.DeleteDelay))
 	l.ctl = ctlFile{fs: l.fs, path: path.Join(dir, ctlName)}
 	l.points = pointFile{fs: l.fs, path: path.Join(dir, recoveryName)}
 	if err := l.open(); err != nil {
@@ -198,6 +199,7 @@ func (l *Log) recover(m *manifest) error {
 
 func (r *recovery) readCtl() error {
 	l := r.log
+	r.forgetCtl()
 	b, err := readFile(l.fs, l.ctl.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &CorruptError{l.ctl.path, 0, "missing"}
@@ -242,6 +244,12 @@ func (r *recovery) list() (stale []string, err error) {
 		}
 	}
 	for _, info := range infos {
+		if Removed(info.Name) { // its removal was interrupted
+			if err := r.log.discard(path.Join(r.log.dir, info.Name)); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		base, ok := parseSegmentName(info.Name, path.Ext(info.Name))
 		if ok && !live[base] || strings.HasSuffix(info.Name, temporarySuffix) {
 			stale = append(stale, info.Name)

@@ -3,33 +3,40 @@ package log
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // compactCtlBytes is how much of ctl may be dead before a trim rewrites it.
 const compactCtlBytes = 64 << 10
 
 // Trim moves the log start offset to start (never backwards, never past EndOffset) and drops segments that lie wholly before it, but never an entry
-// after keep. Durable on return; the commit point is the manifest, segments are unlinked after it. The active segment is rolled if it is to go.
+// after keep. Durable on return; the commit point is the manifest. Files are renamed after it, and removed in the background (Options.Remover). The active segment is rolled
+// if it is to go.
 //
 // Floor.State becomes state, unless that is nil or no segment is dropped. The caller has written a checkpoint of keep or later before: after a crash
 // the log cannot give it the entries that were dropped.
 func (l *Log) Trim(start Offset, keep Index, state []byte) error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
 		return err
 	}
 	start = min(start, l.EndOffset())
 	start = max(start, l.StartOffset())
-	if err := l.trimLocked(start, keep, state); err != nil {
+	gone, err := l.trim(start, keep, state)
+	if err == nil {
+		err = l.discardSegments(gone)
+	}
+	if err != nil {
 		return l.fail(fmt.Errorf("trim to offset %d: %w", start, err))
 	}
 	return nil
 }
 
-func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
+// trim does everything but removing the files, which Append need not wait for.
+func (l *Log) trim(start Offset, keep Index, state []byte) (gone []*segment, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	segments := l.view.Load().segments
 	drop := 0
 	for drop < len(segments) && droppable(segments[drop], start, keep) {
@@ -37,16 +44,16 @@ func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
 	}
 	if drop == len(segments) {
 		if err := l.rollLocked(); err != nil {
-			return err
+			return nil, err
 		}
 		segments = l.view.Load().segments
 	}
 	if drop == 0 && start == l.StartOffset() {
-		return nil
+		return nil, nil
 	}
 	if int64(start) > l.synced.Load() { // a log must not begin after its end, also after a crash
 		if err := l.syncLocked(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	floor := l.Floor()
@@ -58,18 +65,18 @@ func (l *Log) trimLocked(start Offset, keep Index, state []byte) error {
 	table := l.epochs.Load().above(floor.Index)
 	m := &manifest{floor: floor, epochs: table.upTo(floor.Index), merged: l.hasMerged}
 	if err := m.write(l.fs, l.dir); err != nil {
-		return err
+		return nil, err
 	}
 	l.floor.Store(&floor)
 	l.start.Store(int64(start))
 	table = slices.Clone(table)
 	l.epochs.Store(&table)
 	if drop == 0 {
-		return nil
+		return nil, nil
 	}
 	l.unsynced = slices.DeleteFunc(l.unsynced, func(s *segment) bool { return slices.Contains(segments[:drop], s) })
 	l.publishSegments(slices.Clone(segments[drop:]))
-	return l.removeTrimmed(segments[:drop], floor.Index)
+	return segments[:drop], l.forgetTrimmed(segments[:drop], floor.Index)
 }
 
 func droppable(s *segment, start Offset, keep Index) bool {
@@ -96,16 +103,13 @@ func (l *Log) raiseFloor(floor *Floor, gone *segment, state []byte) {
 	}
 }
 
-// removeTrimmed unlinks segments, moves the recovery point out of them, and drops the entries of ctl that went with them.
-func (l *Log) removeTrimmed(gone []*segment, floor Index) error {
+// forgetTrimmed lets readers go, drops the entries of ctl that went with the segments, and moves the recovery point out of them. Their files may stay until a crash is over.
+func (l *Log) forgetTrimmed(gone []*segment, floor Index) error {
 	l.metrics.deleted(gone)
 	for _, s := range gone {
-		if err := s.unlink(); err != nil {
+		if err := s.retire(); err != nil {
 			return err
 		}
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return err
 	}
 	if err := l.dropControls(floor); err != nil {
 		return err
@@ -114,6 +118,26 @@ func (l *Log) removeTrimmed(gone []*segment, floor Index) error {
 		return l.syncLocked()
 	}
 	return nil
+}
+
+// discardSegments has the files of segments removed that are retired and not referred to any more. Nothing is synced: Open removes what comes back.
+func (l *Log) discardSegments(gone []*segment) error {
+	for _, s := range gone {
+		for _, name := range s.names() {
+			if name == &s.mergedPath && s.mergedBytes == 0 {
+				continue
+			}
+			if err := l.discard(*name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// discard has a file removed whose name nobody uses any more.
+func (l *Log) discard(name string) error {
+	return l.remover.discard(l.fs, name, time.Duration(l.deleteDelay.Load()))
 }
 
 func (l *Log) dropControls(floor Index) error {

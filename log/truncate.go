@@ -1,12 +1,8 @@
 package log
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
 )
@@ -263,55 +259,8 @@ func (l *Log) resetLocked(floor Floor) error {
 	return l.restart(m)
 }
 
-const deletedSuffix = ".deleted"
-
 // Delete closes the log and removes its directory.
 func (l *Log) Delete() error {
 	_ = l.Close() // what it could not write is to be removed
-	return Remove(l.fs, l.dir)
-}
-
-// Remove removes the directory of a log that is not open. Once the directory is renamed it is gone for Open; Sweep removes what a crash leaves. A directory that
-// is not there is no error. A nil file system is the one of the machine.
-func Remove(files vfs.FS, dir string) error {
-	if files == nil {
-		files = vfs.OS{}
-	}
-	dir = path.Clean(dir)
-	if err := files.RemoveAll(dir + deletedSuffix); err != nil { // of an earlier log of that name
-		return fmt.Errorf("delete log %s: %w", dir, err)
-	}
-	err := files.Rename(dir, dir+deletedSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("delete log %s: %w", dir, err)
-	}
-	if err := files.SyncDir(path.Dir(dir)); err != nil {
-		return fmt.Errorf("delete log %s: %w", dir, err)
-	}
-	if err := files.RemoveAll(dir + deletedSuffix); err != nil {
-		return fmt.Errorf("delete log %s: %w", dir, err)
-	}
-	return nil
-}
-
-// Sweep removes, in a directory that holds the directories of logs, those whose deletion was interrupted. A nil file system is the one of the machine.
-func Sweep(files vfs.FS, dir string) error {
-	if files == nil {
-		files = vfs.OS{}
-	}
-	infos, err := files.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("sweep %s: %w", dir, err)
-	}
-	for _, info := range infos {
-		if info.Dir && strings.HasSuffix(info.Name, deletedSuffix) {
-			if err := files.RemoveAll(path.Join(dir, info.Name)); err != nil {
-				return fmt.Errorf("sweep %s: %w", dir, err)
-			}
-		}
-	}
-	return nil
+	return Remove(l.fs, l.dir, nil, nil)
 }

@@ -22,7 +22,6 @@ type Config struct {
 	TimestampBefore     time.Duration // message.timestamp.before.max.ms; math.MaxInt64 is unlimited, the default
 	TimestampAfter      time.Duration // message.timestamp.after.max.ms; math.MaxInt64 is unlimited, the default is an hour
 	MinInsyncReplicas   int           // min.insync.replicas
-	FileDeleteDelay     time.Duration // file.delete.delay.ms
 	MinDirtyRatio       float64       // min.cleanable.dirty.ratio, taken literally: 0 compacts whenever there is something new
 	MinCompactionLag    time.Duration // min.compaction.lag.ms
 	MaxCompactionLag    time.Duration // max.compaction.lag.ms; 0 is never
@@ -45,6 +44,10 @@ type Options struct {
 	Metrics *Metrics
 	// InSyncCount says how many replicas are caught up, this one included; asked for acks=all before an append. nil: not checked. Must not block.
 	InSyncCount func() int
+	// Room is asked before an append whether the disk takes so many bytes more; its error is what the producer is told (ErrNoRoom). nil: not asked. Must not block.
+	Room func(bytes int) error
+	// Alone says whether no other replica could lead when this one stops: it then goes on to answer readers. nil: never. Must not block.
+	Alone func() bool
 }
 
 const (

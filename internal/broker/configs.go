@@ -31,7 +31,6 @@ func (b *Broker) partitionConfig(t *metadata.Topic, image *metadata.Image) parti
 		TimestampBefore:   c.TimestampBefore,
 		TimestampAfter:    c.TimestampAfter,
 		MinInsyncReplicas: c.MinInsyncReplicas,
-		FileDeleteDelay:   c.FileDeleteDelay,
 		MinDirtyRatio:     c.MinDirtyRatio,
 		MinCompactionLag:  c.MinCompactionLag,
 		MaxCompactionLag:  c.MaxCompactionLag,
@@ -44,6 +43,7 @@ func (b *Broker) partitionConfig(t *metadata.Topic, image *metadata.Image) parti
 			IndexIntervalBytes: c.IndexIntervalBytes,
 			FlushMessages:      c.FlushMessages,
 			FlushAge:           c.FlushAge,
+			DeleteDelay:        c.FileDeleteDelay,
 			SyncOnAppend:       b.config.Fsync == config.FsyncAcknowledge,
 		},
 	}

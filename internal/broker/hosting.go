@@ -57,12 +57,13 @@ type hosting struct {
 	mu     sync.Mutex
 	topics atomic.Pointer[map[metadata.TopicID]*hostedTopic]
 
+	remover *log.Remover  // of the files that nobody needs any more
 	syncs   chan struct{} // one element for each fdatasync under way on this node
 	changed broadcast     // leadership of any partition, or a partition opened or closed
 }
 
 func newHosting(b *Broker, root string) *hosting {
-	h := &hosting{b: b, root: root, syncs: make(chan struct{}, syncLimit)}
+	h := &hosting{b: b, root: root, syncs: make(chan struct{}, syncLimit), remover: log.NewRemover(nil, b.logger)}
 	h.topics.Store(&map[metadata.TopicID]*hostedTopic{})
 	return h
 }
@@ -191,7 +192,7 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return fmt.Errorf("make topic directory: %w", err)
 	}
-	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs, Metrics: h.b.observed.log})
+	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs, Remover: h.remover, Metrics: h.b.observed.log})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
@@ -275,7 +276,19 @@ func (h *hosting) delete(r *replica) error {
 	if err := h.b.node.Forget(groupID(r.topic.ID, r.number)); err != nil {
 		return fmt.Errorf("forget vote: %w", err)
 	}
-	return log.Remove(nil, r.dir)
+	return h.discard(r.dir)
+}
+
+// discard has the directory of a partition removed, in the background, and that of its topic if it is empty then.
+func (h *hosting) discard(dir string) error {
+	return log.Remove(nil, dir, h.remover, func() { h.vacate(filepath.Dir(dir)) })
+}
+
+// vacate removes the directory of a topic unless something is in it.
+func (h *hosting) vacate(dir string) {
+	h.mu.Lock() // no partition is being opened in it
+	defer h.mu.Unlock()
+	_ = os.Remove(dir)
 }
 
 func (r *replica) close() error {
@@ -284,6 +297,7 @@ func (r *replica) close() error {
 
 // close stops every partition.
 func (h *hosting) close() error {
+	defer h.remover.Close() // it takes mu
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var work errgroup.Group
@@ -304,7 +318,7 @@ func (h *hosting) sweep(image *metadata.Image) error {
 	}
 	for _, topic := range topics {
 		dir := filepath.Join(h.root, topic.Name())
-		if err := log.Sweep(nil, dir); err != nil {
+		if err := log.Sweep(nil, dir, h.remover, func() { h.vacate(dir) }); err != nil {
 			return err
 		}
 		partitions, err := os.ReadDir(dir)
@@ -313,7 +327,7 @@ func (h *hosting) sweep(image *metadata.Image) error {
 		}
 		for _, p := range partitions {
 			number, id, ok := strings.Cut(p.Name(), ".")
-			if !ok {
+			if !ok || log.Removed(p.Name()) {
 				continue
 			}
 			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id && h.assigned(t, number) {
@@ -323,7 +337,7 @@ func (h *hosting) sweep(image *metadata.Image) error {
 				return err
 			}
 			h.b.logger.Info("removing the files of a partition that was deleted or has moved away", zap.String("directory", filepath.Join(dir, p.Name())))
-			if err := log.Remove(nil, filepath.Join(dir, p.Name())); err != nil {
+			if err := h.discard(filepath.Join(dir, p.Name())); err != nil {
 				return err
 			}
 		}
