@@ -115,6 +115,7 @@ func (r *recovery) scan(s *segment, last bool) (torn string, err error) {
 			return "", err
 		}
 	}
+	h.file.Forget(from) // an fsync that failed may have left in memory what the disk does not have
 	position, reason, err := r.verify(s, &scanner{file: h.file, size: size}, from)
 	if err != nil {
 		return "", err

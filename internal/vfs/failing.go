@@ -36,6 +36,8 @@ const (
 // have synced nothing: the bytes are there for a reader all the same, as they are in a page cache.
 type Failing struct {
 	FS FS
+	// LoseWrites makes a Sync that fails on Memory drop what it should have written, as kernels do: a later Sync does not bring it back, and Forget shows it.
+	LoseWrites bool
 
 	mu      sync.Mutex // guards following
 	decide  func(kind Kind, name string) error
@@ -200,6 +202,9 @@ func (f *failingFile) Truncate(bytes int64) error {
 
 func (f *failingFile) Sync() error {
 	if err := f.fs.check(Sync, f.name); err != nil {
+		if m, ok := f.File.(*memoryFile); ok && f.fs.LoseWrites {
+			m.loseWrites()
+		}
 		return f.fail("sync", err)
 	}
 	return f.File.Sync()

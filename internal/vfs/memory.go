@@ -23,7 +23,7 @@ type node struct {
 	// a file
 	content []byte
 	durable []byte
-	writes  []change
+	writes  []change // in their order
 
 	// a directory
 	names        map[string]*node
@@ -360,6 +360,33 @@ func (f *memoryFile) Size() (int64, error) {
 }
 
 func (f *memoryFile) Fd() (uintptr, bool) { return 0, false }
+
+func (f *memoryFile) Forget(position int64) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.node.forget(position)
+}
+
+// forget lets the content be what is durable, with the writes that are still to come. Kernels work by pages; bytes do here.
+func (n *node) forget(position int64) {
+	fresh := slices.Clone(n.durable)
+	for _, c := range n.writes {
+		fresh = c.apply(fresh)
+	}
+	fresh = resize(fresh, int64(len(n.content)))
+	if position < int64(len(n.content)) {
+		copy(n.content[position:], fresh[position:])
+	}
+}
+
+// loseWrites is what a kernel may do when a sync fails: the pages count as clean, as if they had reached the disk.
+func (f *memoryFile) loseWrites() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	length := int64(len(f.node.content))
+	f.node.writes = nil
+	f.node.durable = resize(f.node.durable, length)
+}
 
 func (f *memoryFile) Close() error {
 	f.fs.mu.Lock()

@@ -19,6 +19,11 @@ func (f *osFile) Sync() error {
 	}
 }
 
+// Forget is posix_fadvise with DONTNEED.
+func (f *osFile) Forget(position int64) {
+	_ = unix.Fadvise(int(f.File.Fd()), position, 0, unix.FADV_DONTNEED)
+}
+
 // WritevAt is pwritev, repeated until everything is written.
 func (f *osFile) WritevAt(buffers [][]byte, position int64) (int64, error) {
 	if len(buffers) == 1 {

@@ -10,6 +10,9 @@ func (f *osFile) WritevAt(buffers [][]byte, position int64) (int64, error) {
 // Sync is fsync where there is no fdatasync.
 func (f *osFile) Sync() error { return f.File.Sync() }
 
+// Forget does nothing where there is no fadvise.
+func (f *osFile) Forget(int64) {}
+
 func writeEach(f File, buffers [][]byte, position int64) (int64, error) {
 	var written int64
 	for _, b := range buffers {

@@ -48,4 +48,7 @@ type File interface {
 	Size() (int64, error)
 	// Fd is the descriptor for sendfile; ok is false on file systems that have none.
 	Fd() (fd uintptr, ok bool)
+	// Forget drops what the system keeps of the file in memory from position on, other than writes that are still to reach the disk, so that the next read tells what the disk
+	// has. After a Sync that failed the two may differ. It does what it can; where it can do nothing, reads stay as they are.
+	Forget(position int64)
 }
