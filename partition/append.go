@@ -22,7 +22,7 @@ const (
 // batch is written from where it lies, and stamped in place: it must not be touched until the Pending is resolved. When that fails, the batch may still be
 // on its way to the disk, so its memory must never be used for anything else; leave it to the garbage collector.
 func (p *Partition) Append(batch []byte, acks Acks) (*Pending, error) {
-	if err := p.mayAppend(acks); err != nil {
+	if err := p.mayAppend(acks, len(batch)); err != nil {
 		return nil, err
 	}
 	v := validator{config: p.config.Load(), now: p.now().UnixMilli()}
@@ -35,7 +35,7 @@ func (p *Partition) Append(batch []byte, acks Acks) (*Pending, error) {
 
 // AppendInternal is Append for batches that this broker made itself (coordinators, control batches): the checks on control bits, size and timestamps are left out.
 func (p *Partition) AppendInternal(batch []byte, acks Acks) (*Pending, error) {
-	if err := p.mayAppend(acks); err != nil {
+	if err := p.mayAppend(acks, len(batch)); err != nil {
 		return nil, err
 	}
 	v := validator{config: p.config.Load(), now: p.now().UnixMilli()}
@@ -46,7 +46,7 @@ func (p *Partition) AppendInternal(batch []byte, acks Acks) (*Pending, error) {
 }
 
 // mayAppend refuses early what need not be looked at.
-func (p *Partition) mayAppend(acks Acks) error {
+func (p *Partition) mayAppend(acks Acks, bytes int) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
@@ -57,6 +57,9 @@ func (p *Partition) mayAppend(acks Acks) error {
 		if need, have := p.config.Load().MinInsyncReplicas, p.inSync(); have < need {
 			return fmt.Errorf("%w: %d of %d", ErrNotEnoughReplicas, have, need)
 		}
+	}
+	if p.room != nil {
+		return p.room(bytes)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ var (
 	ErrPolicyViolation    = errors.New("the topic's cleanup policy forbids it")             // POLICY_VIOLATION
 	ErrUnsupportedVersion = errors.New("special timestamp not supported")                   // UNSUPPORTED_VERSION
 	ErrStorage            = errors.New("the partition is offline after a storage failure")  // KAFKA_STORAGE_ERROR
+	ErrNoRoom             = errors.New("no room on the disk for more records")              // KAFKA_STORAGE_ERROR
 	ErrClosed             = errors.New("partition closed")                                  // NOT_LEADER_OR_FOLLOWER
 )
 

@@ -45,10 +45,10 @@ type Records struct {
 // Read clamps to the high watermark or last stable offset. With an error, the offsets in Records are still filled where known (-1 otherwise). It answers on
 // followers too, up to what they know to be committed; whether that is allowed is for the caller to say. Takes no lock.
 func (p *Partition) Read(r Read) (Records, error) {
-	if err := p.Err(); err != nil {
+	l := p.leadership.Load()
+	if err := p.mayRead(l); err != nil {
 		return Records{HighWatermark: -1, LastStable: -1, LogStart: -1}, err
 	}
-	l := p.leadership.Load()
 	start, mark := p.log.StartOffset(), p.HighWatermark() // in this order: the start never passes the mark
 	out := Records{HighWatermark: mark, LastStable: mark, LogStart: start}
 	if err := l.compare(r.LeaderEpoch); err != nil {

@@ -30,6 +30,8 @@ type Partition struct {
 	metrics  *Metrics
 	now      func() time.Time
 	inSync   func() int
+	room     func(bytes int) error
+	alone    func() bool
 	proposer Proposer
 
 	// Read without a lock.
@@ -89,6 +91,8 @@ func Open(opts Options) (*Partition, error) {
 		metrics: opts.Metrics,
 		now:     opts.Now,
 		inSync:  opts.InSyncCount,
+		room:    opts.Room,
+		alone:   opts.Alone,
 		queue:   newQueue(),
 	}
 	p.config.Store(&opts.Config)
@@ -146,7 +150,7 @@ func (p *Partition) Lead(term log.Term) {
 // elected, but not ready before Lead. A call with a term older than the known one is late and changes nothing. Driven by the group.
 func (p *Partition) Resign(term log.Term, leader int32) {
 	p.mu.Lock()
-	if term < p.leadership.Load().term {
+	if l := p.leadership.Load(); term < l.term || l.here && p.failure.Load() != nil {
 		p.mu.Unlock()
 		return
 	}
@@ -156,7 +160,8 @@ func (p *Partition) Resign(term log.Term, leader int32) {
 	p.watchers.wake()
 }
 
-// Failed says that the replica stopped for good (a failed write): every call fails with err from now on, as ErrStorage. Driven by the group.
+// Failed says that the replica stopped for good (a failed write): nothing is appended any more, every attempt fails with err, as ErrStorage. What is committed stays readable.
+// A leader that is alone with the partition keeps its place, so that readers still find it; any other gives it up. Driven by the group.
 func (p *Partition) Failed(err error) {
 	if !errors.Is(err, ErrStorage) {
 		err = fmt.Errorf("%w: %w", ErrStorage, err)
@@ -164,8 +169,9 @@ func (p *Partition) Failed(err error) {
 	p.mu.Lock()
 	if p.failure.CompareAndSwap(nil, &err) {
 		p.failAllLocked(err)
-		before := p.leadership.Load()
-		p.changeLeadershipLocked(&leadership{term: before.term, node: -1})
+		if before := p.leadership.Load(); !before.here || p.alone == nil || !p.alone() {
+			p.changeLeadershipLocked(&leadership{term: before.term, node: -1})
+		}
 		p.metrics.failures.Inc()
 	}
 	p.mu.Unlock()
@@ -202,10 +208,10 @@ func (p *Partition) Leader() (node int32, epoch int32, here bool) {
 
 // CheckEpoch compares a client's leader epoch (-1: none given): ErrFencedEpoch, ErrUnknownEpoch, ErrNotLeader or nil.
 func (p *Partition) CheckEpoch(epoch int32) error {
-	if err := p.Err(); err != nil {
+	l := p.leadership.Load()
+	if err := p.mayRead(l); err != nil {
 		return err
 	}
-	l := p.leadership.Load()
 	if err := l.compare(epoch); err != nil {
 		return err
 	}
@@ -249,6 +255,14 @@ func (p *Partition) Err() error {
 		return ErrClosed
 	}
 	return nil
+}
+
+// mayRead says why nothing can be read. After a failure, which is one of writing, a leader that kept its place answers for what is committed.
+func (p *Partition) mayRead(l *leadership) error {
+	if l.here && !p.closed.Load() {
+		return nil
+	}
+	return p.Err()
 }
 
 // Configure replaces the run-time configuration.

@@ -48,6 +48,63 @@ func TestEverythingFailsAfterAStorageFailure(t *testing.T) {
 	}
 }
 
+func TestALeaderThatIsAloneAnswersReadersAfterAStorageFailure(t *testing.T) {
+	r := newReplica(t, Config{DeletePolicy: true})
+	r.p.alone = func() bool { return true }
+	r.elect(1)
+	d, err := r.p.Append(plainBatch(3), AcksAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.store(1)
+	r.commit(1)
+	if _, err := d.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.p.Failed(errors.New("disk on fire"))
+	r.p.Resign(1, -1) // the group goes as well
+	if node, epoch, here := r.p.Leader(); !here || node < 0 || epoch != 1 {
+		t.Errorf("leader %d in epoch %d, here %t", node, epoch, here)
+	}
+	if _, err := r.p.Append(plainBatch(1), AcksAll); !errors.Is(err, ErrStorage) {
+		t.Errorf("append: %v", err)
+	}
+	read, err := r.p.Read(Read{MaxBytes: 1 << 20, LeaderEpoch: 1, LastFetchedEpoch: -1})
+	if err != nil || read.Chunk == nil || read.HighWatermark != 3 {
+		t.Fatalf("read: %+v %v", read, err)
+	}
+	read.Chunk.Release()
+	if at, err := r.p.OffsetAt(Latest, ReadUncommitted, -1); err != nil || at.Offset != 3 {
+		t.Errorf("end: %+v %v", at, err)
+	}
+	if err := r.p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.p.Read(Read{LeaderEpoch: -1, LastFetchedEpoch: -1}); !errors.Is(err, ErrStorage) {
+		t.Errorf("read after close: %v", err)
+	}
+}
+
+func TestAppendIsRefusedWhereThereIsNoRoom(t *testing.T) {
+	r := newReplica(t, Config{})
+	var asked int
+	r.p.room = func(bytes int) error {
+		asked = bytes
+		return ErrNoRoom
+	}
+	r.elect(1)
+	batch := plainBatch(1)
+	if _, err := r.p.Append(batch, AcksLeader); !errors.Is(err, ErrNoRoom) || asked != len(batch) {
+		t.Errorf("append: %v, asked for %d bytes", err, asked)
+	}
+	if _, err := r.p.AppendInternal(batch, AcksLeader); !errors.Is(err, ErrNoRoom) {
+		t.Errorf("internal append: %v", err)
+	}
+	if err := r.p.CheckEpoch(-1); err != nil {
+		t.Errorf("readers: %v", err)
+	}
+}
+
 func TestCloseFailsWhatIsPendingAndCanBeRepeated(t *testing.T) {
 	r := newReplica(t, Config{})
 	r.elect(1)

@@ -64,7 +64,7 @@ func codeOf(err error) (code int16, known bool) {
 		return codePolicyViolation, true
 	case errors.Is(err, partition.ErrUnsupportedVersion):
 		return codeUnsupportedVersion, true
-	case errors.Is(err, partition.ErrStorage):
+	case errors.Is(err, partition.ErrStorage), errors.Is(err, partition.ErrNoRoom):
 		return codeKafkaStorageError, true
 	}
 	return codeUnknownServerError, false

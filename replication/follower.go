@@ -40,6 +40,9 @@ func (g *Group) termOf(i log.Index) (log.Term, error) {
 // check looks at entries from a leader before raft sees them: each batch must be whole, carry its entry's term as epoch, and begin where the one before it ends. What is
 // wrong is refused and said; nothing is stored, and this replica goes on.
 func (g *Group) check(a *raft.AppendEntriesRequest) error {
+	if err := g.checkRoom(a); err != nil {
+		return err
+	}
 	next := log.Offset(-1)
 	if m, err := g.store.meta(log.Index(a.PrevLogEntry)); err == nil && uint64(m.Term) == a.PrevLogTerm {
 		next = m.NextOffset

@@ -43,6 +43,7 @@ type Group struct {
 	snapshots *snapshotStore
 	watch     stallWatch
 	preferred bool
+	room      func(bytes int) error // nil: not asked
 
 	failure atomic.Pointer[error] // why the replica stopped
 
@@ -95,6 +96,7 @@ func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
 		stable: &stable{store: n.votes, group: opts.ID, self: string(serverID(n.opts.NodeID))},
 	}
 	g.changing, g.preferred = make(chan struct{}, 1), opts.Preferred
+	g.room = opts.Room
 	g.store = &logStore{group: g, log: storage}
 	g.snapshots = &snapshotStore{group: g, log: storage}
 	g.herald.init(n.opts.NodeID, newEndpoint(n, g.id, g))

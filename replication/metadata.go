@@ -277,6 +277,9 @@ func (s *metadataStore) StoreLogs(logs []*raft.Log) error {
 	if local && !s.stable.stood(logs[0].Term) {
 		return fmt.Errorf("store entry %d of term %d: %w", logs[0].Index, logs[0].Term, errTerm)
 	}
+	if err := s.metadata.node.opts.writable(); err != nil {
+		return fmt.Errorf("store entries: %w", err)
+	}
 	copies := make([]*raft.Log, len(logs))
 	for i, l := range logs {
 		copies[i] = &raft.Log{Index: l.Index, Term: l.Term, Type: l.Type, Data: l.Data}

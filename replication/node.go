@@ -40,6 +40,7 @@ func OpenNode(opts NodeOptions) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
+	votes.writable = opts.writable
 	n := &Node{opts: opts, logger: opts.Logger, votes: votes, groups: map[string]*Group{}}
 	n.detector = newDetector(n)
 	n.spreader.node = n

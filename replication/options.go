@@ -35,6 +35,9 @@ type NodeOptions struct {
 	Answer func(ctx context.Context, from int32, body []byte) ([]byte, error)
 	// Dial opens a connection. nil: TCP, or TLS with ClientTLS.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Writable says why nothing may be promised on Dir any more: it is not there, or another has taken its place. Votes and metadata are refused then. Asked before every write.
+	// nil: always writable.
+	Writable func() error
 	// Timing applies to groups with more than one voter. Zero values mean the defaults.
 	Timing Timing
 }
@@ -120,6 +123,13 @@ type GroupOptions struct {
 	Voters []int32
 	// Preferred says that this node should lead a group whose leader is unknown: it stands at once, the others wait for it a little.
 	Preferred bool
+	// Room is asked before a leader's entries are stored whether the disk takes so many bytes more. Its error refuses them, and the leader tries again. nil: not asked.
+	Room func(bytes int) error
+	// Recovering says that this replica was a voter and has lost its log: it neither votes nor stands before Recovered is called, and Voters is not looked at. Term is a term that the group is
+	// known to have reached; no earlier leader is followed. OtherHasAll lets it vote for another node: with two voters the other one has everything that was ever committed.
+	Recovering  bool
+	Term        log.Term
+	OtherHasAll bool
 	// Bind, when not nil, is called with the group before the machine is called for the first time.
 	Bind func(*Group)
 }

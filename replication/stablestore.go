@@ -55,7 +55,8 @@ var votesBucket = []byte("votes")
 
 // voteStore keeps the votes of all groups of a node in one bolt file. Reads come from memory; the writes of many groups share a transaction.
 type voteStore struct {
-	db *bbolt.DB
+	db       *bbolt.DB
+	writable func() error // asked before every write; nil: always
 
 	mu      sync.Mutex
 	votes   map[string]vote   // guarded by mu; what was promised, durable but for vote.term
@@ -140,6 +141,11 @@ func (s *voteStore) commit(changes map[string][]byte) error {
 		return nil
 	}
 	err := s.db.Update(func(tx *bbolt.Tx) error {
+	if s.writable != nil {
+		if err := s.writable(); err != nil {
+			return fmt.Errorf("write votes: %w", err)
+		}
+	}
 		b := tx.Bucket(votesBucket)
 		for k, v := range changes {
 			var err error
