@@ -33,6 +33,7 @@ type detector struct {
 // orphan is a group without a leader.
 type orphan struct {
 	since int64 // network time since when leader and term have not changed
+	born  int64 // network time since when it is an orphan
 	term  uint64
 	next  int64 // not before
 	tries int   // how often others were asked
@@ -41,8 +42,8 @@ type orphan struct {
 	vying bool  // somebody stood lately: an election gets its time
 }
 
-// patience is how often the replicas of a new group let the one go first that should lead it.
-const patience = 40
+// patience is for how many times Timing.Silence the replicas of a group that was never led let the one go first that should lead it.
+const patience = 3
 
 // standsAtOnce bounds how many groups are asked about in one round.
 const standsAtOnce = 256
@@ -180,7 +181,8 @@ func (d *detector) orphan(g *Group) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.orphans[g] == nil {
-		d.orphans[g] = &orphan{since: d.node.network.now()}
+		now := d.node.network.now()
+		d.orphans[g] = &orphan{since: now, born: now}
 		d.wake()
 	}
 }
@@ -193,7 +195,8 @@ func (d *detector) note(g *Group, leader int32, leading, known bool) {
 	case leading || g.closing:
 		delete(d.orphans, g)
 	case leader < 0 && d.orphans[g] == nil:
-		d.orphans[g] = &orphan{since: d.node.network.now(), fresh: !known, vying: known}
+		now := d.node.network.now()
+		d.orphans[g] = &orphan{since: now, born: now, fresh: !known, vying: known}
 		d.wake()
 	}
 }
@@ -302,7 +305,12 @@ func (d *detector) newborn(g *Group) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	o := d.orphans[g]
-	return o != nil && o.fresh && o.tries < patience
+	return o != nil && d.patient(o)
+}
+
+// patient says whether the first election is still the preferred replica's.
+func (d *detector) patient(o *orphan) bool {
+	return o.fresh && d.node.network.now()-o.born < patience*int64(d.silence())
 }
 
 // update writes an orphan back unless it was adopted meanwhile.
@@ -338,8 +346,8 @@ func (d *detector) ask(due []*Group) {
 		}
 		c := said[g]
 		o.tries++
-		pause := d.silence() / 40 << min(o.tries, 5)
-		if waits := c.wait || c.founder && o.fresh && o.tries < patience; !waits && 2*(c.yes+1) > len(g.voters()) {
+		pause := d.silence() / 40 << min(o.tries, 3)
+		if waits := c.wait || c.founder && d.patient(o); !waits && 2*(c.yes+1) > len(g.voters()) {
 			stand = append(stand, g)
 			pause = d.stagger() << min(o.stood, 4)
 			o.stood++

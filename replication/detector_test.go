@@ -118,3 +118,29 @@ func TestFollowersOfAnIdleGroupLearnWhatIsCommitted(t *testing.T) {
 	c.same(replicas)
 	c.closeAll(replicas)
 }
+
+// At a restart of all nodes the preferred replica may be behind the others. They do not wait for one that cannot win.
+func TestPreferredReplicaThatIsBehindIsNotWaitedFor(t *testing.T) {
+	c := newCluster(t, Timing{Silence: time.Minute, Heartbeat: time.Minute})
+	r := c.start(1, "p", three, true)
+	mine, err := r.position()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []struct {
+		name            string
+		lastTerm, index uint64
+		want            byte
+	}{
+		{"as much", mine.lastTerm, mine.index, leaveItToMe},
+		{"more", mine.lastTerm, mine.index + 1, wouldVote},
+		{"newer", mine.lastTerm + 1, mine.index, wouldVote},
+		{"newer and shorter", mine.lastTerm + 1, mine.index - 1, wouldVote},
+		{"less", mine.lastTerm, mine.index - 1, 0},
+	} {
+		if got := r.answer(2, probe{group: "p", term: 1, lastTerm: q.lastTerm, index: q.index}); got != q.want {
+			t.Errorf("to one that has %s: answer %d, expected %d", q.name, got, q.want)
+		}
+	}
+	r.close(t)
+}

@@ -147,7 +147,7 @@ func (g *Group) answer(from int32, q probe) byte {
 		d.hurry(g)
 		return 0
 	}
-	if g.preferred && d.newborn(g) {
+	if g.preferred && mine.lastTerm == q.lastTerm && mine.index == q.index && d.newborn(g) { // one that is behind may lose
 		d.hurry(g)
 		return leaveItToMe
 	}
