@@ -47,6 +47,7 @@ type Log struct {
 	floor      atomic.Pointer[Floor]
 	checkpoint atomic.Pointer[Checkpoint]
 	recent     recent
+	cold       cold
 	start      atomic.Int64
 	end        atomic.Int64
 	synced     atomic.Int64

@@ -42,7 +42,14 @@ func (l *Log) locate(i Index) (located, error) {
 	if c, ok := list.find(i); ok {
 		return located{Meta: c.meta()}, nil
 	}
-	return l.locateBatch(i, list)
+	if e, ok := l.cold.find(l, i); ok {
+		return e, nil
+	}
+	found, err := l.locateBatch(i, list)
+	if err == nil && l.cold.follows(i) && !found.removed {
+		l.readAhead(found)
+	}
+	return found, err
 }
 
 // locateBatch finds a batch, again when the segments were replaced meanwhile: a truncation behind i puts a new segment in the place of the one that holds it.
@@ -154,6 +161,7 @@ func (l *Log) data(dst []byte, m Meta) ([]byte, error) {
 	if b.Size() != m.Size || b.BaseOffset() != place.BaseOffset || b.LeaderEpoch() != int32(m.Term) {
 		return dst[:at], ErrNotFound
 	}
+	l.cold.done(m.Index)
 	return dst, nil
 }
 

@@ -29,6 +29,7 @@ const (
 // recent remembers the last entries for readers that take no lock. One goroutine adds; blocks are filled once and never changed after.
 type recent struct {
 	blocks atomic.Pointer[[]*recentPart]
+	resets atomic.Uint64
 }
 
 type recentPart struct {
@@ -58,7 +59,10 @@ func (r *recent) add(e located) {
 }
 
 // reset forgets everything: entries are found the slow way until new ones come.
-func (r *recent) reset() { r.blocks.Store(nil) }
+func (r *recent) reset() {
+	r.resets.Add(1)
+	r.blocks.Store(nil)
+}
 
 func (r *recent) load() []*recentPart {
 	if blocks := r.blocks.Load(); blocks != nil {

@@ -112,7 +112,11 @@ func (g *Group) run(opts GroupOptions) error {
 	if err != nil {
 		return fmt.Errorf("find the last term: %w", err)
 	}
-	g.stable.known = uint64(term)
+	g.stable.known = max(uint64(term), uint64(opts.Term))
+	if opts.Recovering {
+		g.stable.barred.Store(true)
+		g.stable.mayVote, opts.Voters = opts.OtherHasAll, nil
+	}
 	exists, err := raft.HasExistingState(g.store, g.stable, g.snapshots)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -140,12 +141,12 @@ func (s *voteStore) commit(changes map[string][]byte) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	err := s.db.Update(func(tx *bbolt.Tx) error {
 	if s.writable != nil {
 		if err := s.writable(); err != nil {
 			return fmt.Errorf("write votes: %w", err)
 		}
 	}
+	err := s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(votesBucket)
 		for k, v := range changes {
 			var err error
@@ -228,6 +229,9 @@ type stable struct {
 	known uint64
 	// voting is the term of a vote whose candidate is not written yet. Used by raft's main goroutine only.
 	voting uint64
+	// barred keeps a replica that has lost its log from voting for itself, and without mayVote for anybody (see recovering.go).
+	barred  atomic.Bool
+	mayVote bool
 }
 
 // The keys that raft uses.
@@ -298,6 +302,9 @@ func (s *stable) Get(key []byte) ([]byte, error) {
 func (s *stable) Set(key, value []byte) error {
 	if string(key) != keyCandidate {
 		return fmt.Errorf("unknown key %q", key)
+	}
+	if s.barredFrom(value) {
+		return errBarred
 	}
 	s.store.mu.Lock()
 	v := s.store.votes[s.group]
