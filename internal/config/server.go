@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,10 @@ type Server struct {
 	Rack               string
 	RackAware          bool   // replica.selector.class: consumers are sent to replicas in their rack
 	Broker, Controller bool   // process.roles
-	LogDir             string // where all data is
+	LogDir             string   // the first of LogDirs
+	LogDirs            []string // where data is; none twice
+	MetadataDir        string   // where metadata and votes are; "" when nobody said
+	DiskReserveBytes   int64    // what of a file system is kept free of records
 
 	// Listeners are for clients. AdvertisedListeners has one for each, in the same order. ControllerListeners are for nodes among themselves.
 	Listeners           []Listener
@@ -334,15 +338,27 @@ func (s *Server) node(v *values) {
 	if _, isSet := v.set["log.dirs"]; isSet {
 		name = "log.dirs"
 	}
-	dirs := v.list(name)
-	switch len(dirs) {
-	case 0:
-		v.problem(name, "is empty")
-	case 1:
-		s.LogDir = dirs[0]
-	default:
-		v.problem(name, "names %d directories; this version uses one", len(dirs))
+	s.directories(v, name)
+}
+
+// directories reads where data is.
+func (s *Server) directories(v *values, name string) {
+	for _, dir := range v.list(name) {
+		if dir = filepath.Clean(dir); slices.Contains(s.LogDirs, dir) {
+			v.problem(name, "names %s twice", dir)
+			continue
+		}
+		s.LogDirs = append(s.LogDirs, dir)
 	}
+	if len(s.LogDirs) == 0 {
+		v.problem(name, "is empty")
+		return
+	}
+	s.LogDir = s.LogDirs[0]
+	if s.MetadataDir = v.get("metadata.log.dir"); s.MetadataDir != "" {
+		s.MetadataDir = filepath.Clean(s.MetadataDir)
+	}
+	s.DiskReserveBytes = v.long("barnabas.disk.reserve.bytes")
 }
 
 // Layers are the places where values come from, with what was set at run time: for all brokers and for this one.
@@ -373,7 +389,8 @@ func (s *Server) effective(row Row) Row {
 			id := strconv.Itoa(int(s.NodeID))
 			row.Value = &id
 		case "log.dirs":
-			row.Value = &s.LogDir
+			dirs := strings.Join(s.LogDirs, ",")
+			row.Value = &dirs
 		}
 	}
 	return row

@@ -20,8 +20,9 @@ var serverTable = append([]*Definition{
 		Doc: "The cluster's id. Without it, a new cluster makes one up. Also read from the environment as `CLUSTER_ID`.", Note: "Our own name."},
 	{section: "Node", Name: "broker.rack", Type: String, NoValue: true, Doc: "Where this node is; replicas are spread over racks."},
 	{section: "Node", Name: "log.dir", Type: List, Default: "./data", check: notEmpty(), Doc: "Where data is kept, unless log.dirs says.", Note: "Kafka: /tmp/kafka-logs."},
-	{section: "Node", Name: "log.dirs", Type: List, NoValue: true, check: notEmpty(), Doc: "Where data is kept.", Note: "One directory; several are an error for now."},
-	{section: "Node", Name: "metadata.log.dir", Type: String, NoValue: true, Effect: Later, Doc: "Where the cluster's metadata is kept, if not in log.dirs."},
+	{section: "Node", Name: "log.dirs", Type: List, NoValue: true, check: notEmpty(), Doc: "Where data is kept: one directory or several, separated by commas. A new replica goes to the one that holds the fewest. One that fails takes its replicas offline, not the node."},
+	{section: "Node", Name: "metadata.log.dir", Type: String, NoValue: true,
+		Doc: "Where the cluster's metadata and this node's votes are kept. Without it: the directory of log.dirs that holds them, else the first. A node cannot start without it."},
 
 	{section: "Listeners", Name: "listeners", Type: List, Default: "PLAINTEXT://127.0.0.1:9092", check: notEmpty(),
 		Doc:  "Where to listen: NAME://host:port, separated by commas. An empty host means all interfaces; port 0 takes a free one.",
@@ -68,6 +69,11 @@ var serverTable = append([]*Definition{
 		Doc: "When records go to stable storage. `acknowledge`: before they are acknowledged, on a majority of the replicas; no crash or power cut of a minority loses one. " +
 			"`flush`: as Kafka does, when flush.messages or flush.ms says or the operating system likes; an acknowledged record is in the memory of a majority, " +
 			"and is lost if that majority loses power at the same time.",
+		Note: "Our own name."},
+
+	{section: "Durability", Name: "barnabas.disk.reserve.bytes", Type: Long, Default: "268435456", check: atLeast(0),
+		Doc: "How much of each file system that holds data is kept free of records, at most a twentieth of it. With less free, produces are refused with KAFKA_STORAGE_ERROR, which clients try again, " +
+			"reads go on, and there is room for what must still be written: votes, metadata, checkpoints, and the trims and compactions that free room. 0 reserves nothing.",
 		Note: "Our own name."},
 
 	{section: "Operation", Name: "barnabas.http.listener", Type: String, Default: "127.0.0.1:9644", check: addressOrNothing(),

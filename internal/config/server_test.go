@@ -19,7 +19,7 @@ func TestNoConfigurationIsOneNodeAlone(t *testing.T) {
 	if !reflect.DeepEqual(s.Listeners, plain) || !reflect.DeepEqual(s.AdvertisedListeners, plain) || s.ControllerListeners != nil {
 		t.Errorf("listeners %v, advertised %v, controllers %v", s.Listeners, s.AdvertisedListeners, s.ControllerListeners)
 	}
-	if s.NodeID != 1 || s.LogDir != "./data" || !s.Broker || !s.Controller || !s.Alone() || !s.AutoCreateTopics || s.InterBrokerListener != "PLAINTEXT" {
+	if s.NodeID != 1 || s.LogDir != "data" || !s.Broker || !s.Controller || !s.Alone() || !s.AutoCreateTopics || s.InterBrokerListener != "PLAINTEXT" {
 		t.Errorf("%+v", s)
 	}
 	if s.OffsetsTopicReplicationFactor != 1 || s.TransactionReplicationFactor != 1 || s.TransactionMinISR != 1 {
@@ -227,7 +227,7 @@ func TestProblemsAreAllReported(t *testing.T) {
 		{"bootstrap", []string{"controller.quorum.bootstrap.servers=a:1,b:1"}, []string{"names several nodes without their ids"}},
 		{"no way to each other", []string{"controller.quorum.voters=1@a:1,2@b:1"}, []string{"is needed when there are other voters"}},
 		{"ids", []string{"node.id=1", "broker.id=2"}, []string{"is 2, but node.id is 1"}},
-		{"directories", []string{"log.dirs=a,b"}, []string{"names 2 directories"}},
+		{"directories", []string{"log.dirs=a,./a"}, []string{"names a twice"}},
 		{"budget", []string{"queued.max.request.bytes=10"}, []string{"less than one request may have"}},
 		{"sessions", []string{"group.min.session.timeout.ms=9", "group.max.session.timeout.ms=8"}, []string{"larger than group.max.session.timeout.ms"}},
 		{"protocol between brokers", []string{"security.inter.broker.protocol=SSL"}, []string{"is SSL, which this version does not serve yet"}},
