@@ -34,7 +34,8 @@ type Log struct {
 	buffers   [][]byte // scratch of Append
 	gather    []byte   // scratch of Append
 	flusher   *flusher
-	closing   bool // no flusher is started any more
+	closing   bool   // no flusher is started any more
+	idleSince Offset // where the log ended when RollIdle looked last
 
 	compactMu    sync.Mutex  // serialises Compact; taken first
 	stopCompact  atomic.Bool // Close has begun
@@ -154,7 +155,7 @@ func (l *Log) Configure(c Config) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.config = c
+	l.config = c.scattered(l.dir)
 	l.deleteDelay.Store(int64(c.DeleteDelay))
 	l.configureFlusherLocked()
 }

@@ -3,7 +3,9 @@ package log
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
+	"path"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,8 +17,10 @@ import (
 type Config struct {
 	// SegmentBytes is segment.bytes: a batch that would make the segment longer starts a new one. Default 1 GiB, at most 2^31-1.
 	SegmentBytes int64
-	// SegmentAge is segment.ms, judged by batch timestamps so that all replicas roll alike. Default 7 days.
+	// SegmentAge is segment.ms, judged by batch timestamps so that all replicas roll alike; RollIdle is for segments that no batch follows. Default 7 days.
 	SegmentAge time.Duration
+	// SegmentJitter is segment.jitter.ms: up to so much is taken off SegmentAge, in every log another part, the same on all replicas. Default none.
+	SegmentJitter time.Duration
 	// SegmentIndexBytes is segment.index.bytes: a segment with a full index is rolled. Default 10 MiB.
 	SegmentIndexBytes int64
 	// IndexIntervalBytes is index.interval.bytes: how far index entries lie apart. Default 4096.
@@ -76,12 +80,23 @@ func (c *Config) Validate() error {
 	}
 	check(c.SegmentBytes > 0 && c.SegmentBytes <= math.MaxInt32, "segment bytes %d are not within 1 to %d", c.SegmentBytes, math.MaxInt32)
 	check(c.SegmentAge > 0, "segment age %v is not positive", c.SegmentAge)
+	check(c.SegmentJitter >= 0, "segment jitter %v is negative", c.SegmentJitter)
 	check(c.SegmentIndexBytes >= 2*timeEntrySize, "segment index bytes %d are less than %d", c.SegmentIndexBytes, 2*timeEntrySize)
 	check(c.IndexIntervalBytes > 0, "index interval %d is not positive", c.IndexIntervalBytes)
 	check(c.FlushMessages > 0, "flush messages %d is not positive", c.FlushMessages)
 	check(c.FlushAge > 0, "flush age %v is not positive", c.FlushAge)
 	check(c.DeleteDelay >= 0, "delete delay %v is negative", c.DeleteDelay)
 	return errors.Join(errs...)
+}
+
+// scattered is the configuration for the log in a directory, whose last element is the same on all replicas.
+func (c Config) scattered(dir string) Config {
+	if most := min(c.SegmentJitter, c.SegmentAge); most > 0 {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(path.Base(dir))) // never fails
+		c.SegmentAge -= time.Duration(h.Sum64() % uint64(most))
+	}
+	return c
 }
 
 // EnsureDefaults fills in what is not set.

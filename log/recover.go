@@ -21,7 +21,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err := opts.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config, remover: opts.Remover}
+	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config.scattered(dir), remover: opts.Remover}
 	l.deleteDelay.Store(int64(opts.Config.DeleteDelay))
 	l.ctl = ctlFile{fs: l.fs, path: path.Join(dir, ctlName)}
 	l.points = pointFile{fs: l.fs, path: path.Join(dir, recoveryName)}

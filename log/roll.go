@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"time"
 )
 
 // Roll closes the active segment if it holds anything.
@@ -20,6 +21,21 @@ func (l *Log) Roll() error {
 		return l.fail(err)
 	}
 	return nil
+}
+
+// RollIdle closes the active segment if it is older than SegmentAge, by the clock, and nothing was appended since the last call: a batch that came would have closed it.
+// Replicas whose clocks differ may do that at other batches, if one comes just then. No harm: they end their segments elsewhere after a compaction as well.
+func (l *Log) RollIdle(now time.Time) error {
+	l.mu.Lock()
+	age, before := l.config.SegmentAge, l.idleSince
+	l.idleSince = l.EndOffset()
+	idle := l.idleSince == before
+	l.mu.Unlock()
+	active := l.view.Load().active()
+	if first := active.firstTimestamp.Load(); !idle || first < 0 || now.UnixMilli()-first <= age.Milliseconds() {
+		return nil
+	}
+	return l.Roll()
 }
 
 // rollLocked seals the active segment and starts the next one, whose name is durable on return.

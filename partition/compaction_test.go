@@ -189,3 +189,43 @@ func TestCompactionWaitsForItsTurnAndEndsWithThePartition(t *testing.T) {
 		t.Fatalf("not compacted: %+v", plan)
 	}
 }
+
+// min.compaction.lag.ms holds compaction back, max.compaction.lag.ms brings it about, and closes the active segment for it.
+func TestCompactionLags(t *testing.T) {
+	c := compactedConfig()
+	c.Log.SegmentAge = time.Hour
+	c.MinDirtyRatio, c.MaxCompactionLag = 1, 10*time.Minute
+	r := newReplica(t, c)
+	r.elect(1)
+	for i := range 4 {
+		r.keyed(-1, -1, "key", fmt.Sprint(i))
+	}
+	compact := func() int64 {
+		t.Helper()
+		done, err := r.p.Compact(context.Background(), Cleaning{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done.Records - done.RecordsKept
+	}
+	if plan := r.p.PlanCompaction(); plan.Due || plan.Roll || compact() != 0 {
+		t.Fatalf("at once: %+v", plan)
+	}
+	r.clock.advance(11 * time.Minute)
+	if plan := r.p.PlanCompaction(); !plan.Roll || compact() != 3 {
+		t.Fatalf("overdue: %+v", plan)
+	}
+	c.MinDirtyRatio, c.MaxCompactionLag, c.MinCompactionLag = 0.01, 0, time.Hour
+	r.p.Configure(c)
+	r.keyed(-1, -1, "key", "last")
+	if err := r.log.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	if plan := r.p.PlanCompaction(); plan.Due || compact() != 0 {
+		t.Fatalf("too young: %+v", plan)
+	}
+	r.clock.advance(time.Hour)
+	if plan := r.p.PlanCompaction(); !plan.Due || compact() != 1 {
+		t.Fatalf("old enough: %+v", plan)
+	}
+}

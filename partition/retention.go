@@ -72,8 +72,8 @@ func (p *Partition) trim(start log.Offset) error {
 	return nil
 }
 
-// Enforce runs retention once (called by the broker's timer on leaders; elsewhere it only forgets old producers). It returns when the trim, if one is due,
-// has been applied.
+// Enforce runs retention once; called by the broker's timer. It closes a segment that is old enough though nothing was written, forgets old producers, and on the leader
+// moves the log's start: it returns when the trim, if one is due, has been applied.
 func (p *Partition) Enforce(ctx context.Context) error {
 	if err := p.Err(); err != nil {
 		return err
@@ -82,6 +82,12 @@ func (p *Partition) Enforce(ctx context.Context) error {
 	p.mu.Lock()
 	p.producers.expire(now.UnixMilli(), config.ProducerIDExpiry.Milliseconds())
 	p.mu.Unlock()
+	if err := p.log.RollIdle(now); err != nil {
+		if p.log.Err() != nil {
+			p.Failed(p.log.Err())
+		}
+		return fmt.Errorf("roll an old segment: %w", err)
+	}
 	if !config.DeletePolicy || !p.leadership.Load().here {
 		return nil
 	}

@@ -39,6 +39,7 @@ func (b *Broker) partitionConfig(t *metadata.Topic, image *metadata.Image) parti
 		Log: log.Config{
 			SegmentBytes:       c.SegmentBytes,
 			SegmentAge:         c.SegmentAge,
+			SegmentJitter:      c.SegmentJitter,
 			SegmentIndexBytes:  c.SegmentIndexBytes,
 			IndexIntervalBytes: c.IndexIntervalBytes,
 			FlushMessages:      c.FlushMessages,

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// keepHouse enforces retention on the partitions that this node leads, every log.retention.check.interval.ms, until ctx ends.
+// keepHouse enforces retention on the partitions of this node, every log.retention.check.interval.ms, until ctx ends.
 func (b *Broker) keepHouse(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -22,7 +22,7 @@ func (b *Broker) keepHouse(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 			b.hosting.each(func(r *replica) {
-				if _, _, here := r.part.Leader(); !here || ctx.Err() != nil {
+				if r.part.Err() != nil || ctx.Err() != nil {
 					return
 				}
 				err := r.part.Enforce(ctx)

@@ -196,6 +196,7 @@ type TopicConfig struct {
 	RetentionBytes     int64
 	SegmentBytes       int64
 	SegmentAge         time.Duration
+	SegmentJitter      time.Duration
 	SegmentIndexBytes  int64
 	IndexIntervalBytes int64
 	FileDeleteDelay    time.Duration
@@ -241,6 +242,7 @@ func NewTopicConfig(overrides map[string]string, layers Layers) TopicConfig {
 		RetentionBytes:     long("retention.bytes"),
 		SegmentBytes:       long("segment.bytes"),
 		SegmentAge:         age("segment.ms"),
+		SegmentJitter:      age("segment.jitter.ms"),
 		SegmentIndexBytes:  max(long("segment.index.bytes"), smallestIndex),
 		IndexIntervalBytes: max(long("index.interval.bytes"), 1),
 		FileDeleteDelay:    age("file.delete.delay.ms"),
