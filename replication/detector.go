@@ -268,7 +268,7 @@ func (d *detector) due(g *Group, o orphan) bool {
 	}
 	voters := g.voters()
 	at := slices.Index(voters, g.self)
-	if at < 0 || len(voters) == 1 {
+	if at < 0 || len(voters) == 1 || g.Recovering() {
 		return false // it learns only; or the herald sees to it
 	}
 	before, here := 0, 1

@@ -127,6 +127,9 @@ func (s *session) probed(m message) error {
 
 // answer says whether this replica hears of no leader, and has no more of the log than the one that asks. It promises nothing.
 func (g *Group) answer(from int32, q probe) byte {
+	if g.stable.barredFrom([]byte(serverID(from))) {
+		return 0
+	}
 	switch g.role() {
 	case raft.Leader:
 		g.endpoint.matches.forgetCommit(from) // whoever asks does not know who leads

@@ -118,6 +118,9 @@ func (e *endpoint) close() { e.once.Do(func() { close(e.done) }) }
 
 // deliver gives a peer's request to raft and waits for the answer.
 func (e *endpoint) deliver(command any, r io.Reader) (any, error) {
+	if err := e.barred(command); err != nil {
+		return nil, err
+	}
 	a, isAppend := command.(*raft.AppendEntriesRequest)
 	if isAppend {
 		if err := e.owner.check(a); err != nil {
