@@ -16,6 +16,10 @@ var (
 	ErrExists = errors.New("group runs already")
 	// ErrNotVoter: the node asked to lead is not a voter of the group.
 	ErrNotVoter = errors.New("not a voter of this group")
+	// ErrLastVoter: a group without voters could never change again.
+	ErrLastVoter = errors.New("the last voter stays")
+	// ErrLeads: the node leads, and must hand over first.
+	ErrLeads = errors.New("it leads, and must hand over first")
 	// ErrTransfer: leadership could not be handed over; this node still leads.
 	ErrTransfer = errors.New("leadership not handed over")
 	// ErrUnreachable: a peer could not be reached.

@@ -56,6 +56,8 @@ type Metadata struct {
 	machine MetadataMachine
 	logger  *zap.Logger
 	bolt    *raftboltdb.BoltStore
+	// changing is held by whoever changes the voters. Capacity 1.
+	changing chan struct{}
 
 	// guarded by herald.mu
 	next    uint64
@@ -109,7 +111,7 @@ func (n *Node) startMetadata(opts MetadataOptions) (*Metadata, error) {
 	m := &Metadata{
 		node: n, machine: opts.Machine, bolt: bolt,
 		logger:  n.logger.With(zap.String("group", "metadata")),
-		pending: map[uint64]chan result{},
+		pending: map[uint64]chan result{}, changing: make(chan struct{}, 1),
 	}
 	m.herald.init(n.opts.NodeID, newEndpoint(n, metadataID, m))
 	m.lead, m.stopped, m.lost = m.machine.Lead, func() error { return nil }, m.dropLocked

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"context"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -47,36 +46,4 @@ func (m *Metadata) Quorum() (Quorum, error) {
 		q.Members = append(q.Members, p)
 	}
 	return q, nil
-}
-
-// RemoveNonvoter ends what AddNonvoter began. A voter stays. Only on the leader (ErrNotLeader elsewhere).
-func (m *Metadata) RemoveNonvoter(ctx context.Context, node int32) error {
-	r := m.raft.Load()
-	if r == nil || r.State() != raft.Leader {
-		return ErrNotLeader
-	}
-	for _, s := range r.GetConfiguration().Configuration().Servers {
-		if s.ID == serverID(node) && s.Suffrage == raft.Voter {
-			return nil
-		}
-	}
-	if !m.has(r, node) {
-		return nil
-	}
-	r.RemoveServer(serverID(node), 0, time.Second) // its future is not waited for (trap 5)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for m.has(r, node) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-m.quit:
-			return ErrClosed
-		case <-tick.C:
-			if r.State() != raft.Leader {
-				return ErrNotLeader
-			}
-		}
-	}
-	return nil
 }
