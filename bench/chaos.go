@@ -222,6 +222,9 @@ func (o *chaosOptions) suffer(ctx context.Context, c *cluster, faults []fault) e
 		problems = append(problems, complaints(m.log(), c.expected(o.kinds)...)...)
 	}
 	people.report()
+	if said := c.done.refused.String(); said != "" {
+		fmt.Println(said)
+	}
 	if _, err := file.Seek(0, 0); err != nil {
 		return err
 	}
@@ -294,6 +297,7 @@ func (o *chaosOptions) live(ctx context.Context, c *cluster, people *crowd, faul
 	fmt.Printf("faults are over: %d acknowledged\n", people.acked.Load())
 	endProducing()
 	time.AfterFunc(settleLimit, end)
+	producers.Go(func() error { return c.awaitAllLed(giveUp, healed) })
 	if err := producers.Wait(); err != nil {
 		problems = append(problems, err.Error())
 		c.dump()
@@ -305,6 +309,15 @@ func (o *chaosOptions) live(ctx context.Context, c *cluster, people *crowd, faul
 		problems = append(problems, err.Error())
 	}
 	return problems
+}
+
+// awaitAllLed waits until every node names leaders of everything, and says how long that took after the last fault.
+func (c *cluster) awaitAllLed(ctx context.Context, healed time.Time) error {
+	err := c.awaitLeaders(ctx, append([]string{"__consumer_offsets"}, c.moving...)...)
+	if err == nil {
+		fmt.Printf("all partitions had leaders %v after the last fault\n", time.Since(healed).Round(time.Millisecond))
+	}
+	return err
 }
 
 // findKafkajs returns nil, and says why, where it cannot be used.
@@ -325,20 +338,14 @@ func (c *cluster) inflict(ctx context.Context, faults []fault, length time.Durat
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var problems []string
-	sleep := func(d time.Duration) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(d):
-		}
-	}
 	for _, f := range faults {
-		if sleep(time.Until(begun.Add(f.at))); ctx.Err() != nil {
+		if sleep(ctx, time.Until(begun.Add(f.at))); ctx.Err() != nil {
 			break
 		}
 		wg.Go(func() {
 			fmt.Println(f)
 			heal, err := c.begin(ctx, f)
-			sleep(f.length)
+			sleep(ctx, f.length)
 			if heal != nil {
 				err = errors.Join(err, heal())
 			}
@@ -351,9 +358,17 @@ func (c *cluster) inflict(ctx context.Context, faults []fault, length time.Durat
 	}
 	wg.Wait()
 	if ctx.Err() == nil {
-		sleep(time.Until(begun.Add(length)))
+		sleep(ctx, time.Until(begun.Add(length)))
 	}
 	return problems
+}
+
+// sleep returns early when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 // begin makes a fault happen, and returns what makes it good.

@@ -1,15 +1,47 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// refused counts what administrators were told when something did not work out: that is not judged.
+type refused struct {
+	mu     sync.Mutex // guards following
+	counts map[string]int
+}
+
+func (r *refused) add(what string, err error) {
+	if err == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[string]int{}
+	}
+	r.counts[what+": "+err.Error()]++
+}
+
+func (r *refused) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lines []string
+	for what, times := range r.counts {
+		lines = append(lines, fmt.Sprintf("administrator: %d × %s", times, what))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
 
 // adminLimit is how long an administrator waits for an answer while the cluster suffers. What becomes of the request is not judged then; what becomes of the records is.
 const adminLimit = 3 * time.Second
@@ -28,10 +60,11 @@ func (c *cluster) administer(ctx context.Context, limit time.Duration, do func(c
 
 // electPreferred asks for the preferred leaders of everything.
 func (c *cluster) electPreferred(ctx context.Context) {
-	_ = c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
+	err := c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
 		_, err := admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, nil)
 		return err
 	})
+	c.done.refused.add("elect", err)
 }
 
 // somePartition of those that can be moved about: also one of the topic in which the groups' commits are.
@@ -48,41 +81,60 @@ func (c *cluster) replicasFrom(n int) (replicas []int32) {
 	return replicas
 }
 
-// transfer makes a node the preferred leader of some partition, and asks for the election.
+// transfer makes a node the preferred leader of some partition, and asks for its election until it leads.
 func (c *cluster) transfer(ctx context.Context, f fault) {
 	topic, partition := c.somePartition(f)
-	_ = c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
-		if err := c.assign(ctx, admin, topic, partition, c.replicasFrom(f.nodes[0])); err != nil {
+	wanted := int32(f.nodes[0])
+	var set kadm.TopicsSet
+	set.Add(topic, partition)
+	err := c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
+		before, err := leaderOf(ctx, admin, topic, partition)
+		if err != nil || before == wanted {
 			return err
 		}
-		var set kadm.TopicsSet
-		set.Add(topic, partition)
-		elected, err := admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, set)
-		if err == nil && elected[topic][partition].Err == nil {
-			c.done.transfers.Add(1)
+		last := c.assign(ctx, admin, topic, partition, c.replicasFrom(f.nodes[0]))
+		for ctx.Err() == nil {
+			if leader, err := leaderOf(ctx, admin, topic, partition); err == nil && leader == wanted {
+				c.done.transfers.Add(1)
+				return nil
+			}
+			elected, err := admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, set)
+			last = cmp.Or(err, elected[topic][partition].Err)
+			sleep(ctx, 100*time.Millisecond)
 		}
-		return err
+		return last
 	})
+	c.done.refused.add("transfer", err)
+}
+
+func leaderOf(ctx context.Context, admin *kadm.Client, topic string, partition int32) (int32, error) {
+	found, err := admin.Metadata(ctx, topic)
+	if err != nil {
+		return -1, err
+	}
+	return found.Topics[topic].Partitions[partition].Leader, found.Topics[topic].Partitions[partition].Err
 }
 
 // moveAway takes a replica of some partition away from a node.
 func (c *cluster) moveAway(ctx context.Context, f fault) {
 	topic, partition := c.somePartition(f)
-	_ = c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
+	err := c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
 		err := c.assign(ctx, admin, topic, partition, c.replicasFrom(f.nodes[0])[1:])
 		if err == nil {
 			c.done.moves.Add(1)
 		}
 		return err
 	})
+	c.done.refused.add("move", err)
 }
 
 // moveBack gives every node a replica again.
 func (c *cluster) moveBack(ctx context.Context, f fault) {
 	topic, partition := c.somePartition(f)
-	_ = c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
+	err := c.administer(ctx, adminLimit, func(ctx context.Context, admin *kadm.Client) error {
 		return c.assign(ctx, admin, topic, partition, c.replicasFrom(f.nodes[0]))
 	})
+	c.done.refused.add("move back", err)
 }
 
 func (c *cluster) assign(ctx context.Context, admin *kadm.Client, topic string, partition int32, replicas []int32) error {
@@ -103,7 +155,7 @@ func (c *cluster) makeWhole(ctx context.Context) error {
 			if last = c.wholeOnce(ctx, admin); last == nil {
 				return nil
 			}
-			time.Sleep(100 * time.Millisecond)
+			sleep(ctx, 100*time.Millisecond)
 		}
 		return ctx.Err()
 	})

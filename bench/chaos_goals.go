@@ -15,6 +15,7 @@ type inflicted struct {
 
 	transfers atomic.Int64 // leaders elected because they were asked for
 	moves     atomic.Int64 // replicas that a move has begun to take away: the cluster accepted it
+	refused   refused
 }
 
 // counts by the names that goals have.

@@ -11,6 +11,7 @@
 
 const readline = require('node:readline')
 const { Kafka, logLevel } = require('kafkajs')
+require('./codecs') // franz-go compresses with snappy
 
 const [brokers, verb, ...rest] = process.argv.slice(2)
 const kafka = new Kafka({
@@ -75,14 +76,13 @@ async function group() {
   const consumer = kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 1000, maxWaitTimeInMs: 500, allowAutoTopicCreation: false })
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => print({ joined: payload.memberAssignment }))
   consumer.on(consumer.events.COMMIT_OFFSETS, ({ payload }) =>
-    print({ committed: payload.topics.flatMap(({ topic, partitions }) => partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) }))) }))
+    print({ committed: payload.topics.flatMap(({ topic, partitions }) => partitions.map(({ partition, offset }) => ({ topic, partition: Number(partition), offset: Number(offset) }))) }))
   const crashed = new Promise((_, reject) => consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error)))
   await consumer.connect()
   await consumer.subscribe({ topics: topics.split(','), fromBeginning: true })
   await consumer.run({
-    eachBatch: async ({ batch: { topic, partition, messages }, heartbeat }) => {
+    eachBatch: async ({ batch: { topic, partition, messages } }) => { // heartbeats are sent between batches; one that failed here would have the batch read again
       if (messages.length > 0) print({ topic, partition, records: messages.map(({ offset, value }) => [Number(offset), value.toString('base64')]) })
-      await heartbeat()
     },
   })
   await Promise.race([crashed, new Promise((resolve) => process.stdin.on('end', resolve).resume())])
