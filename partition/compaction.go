@@ -14,9 +14,8 @@ type Cleaning struct {
 	BufferBytes int64
 	// Throttle waits until so many bytes may be read or written; its error ends the compaction. nil: no limit.
 	Throttle func(ctx context.Context, bytes int) error
-	// Everywhere is the offset below which all replicas have everything. Tombstones from there on stay, whatever their age: a replica that has the value and
-	// never gets the tombstone would keep the value for ever.
-	Everywhere log.Offset
+	// TombstonesBelow is the offset below which tombstones may go, when they are old enough: no replica has, or can get, what they delete. See CompactedTo.
+	TombstonesBelow log.Offset
 }
 
 // PlanCompaction says what there is to compact now: nothing that is not due on a topic without cleanup.policy=compact, or on a partition that is offline.
@@ -26,6 +25,15 @@ func (p *Partition) PlanCompaction() log.CompactPlan {
 		return log.CompactPlan{}
 	}
 	return log.PlanCompaction(p.log.Segments(), p.LastStable(), policyOf(config), p.now())
+}
+
+// Compacted says whether the topic has cleanup.policy=compact.
+func (p *Partition) Compacted() bool { return p.config.Load().Compacted }
+
+// CompactedTo is the offset below which compaction has been over everything: this replica holds no record there that a later one there, or one that was there, replaces.
+// A replica that is built anew starts from the start of its log.
+func (p *Partition) CompactedTo() log.Offset {
+	return log.PlanCompaction(p.log.Segments(), p.LastStable(), log.CompactPolicy{}, p.now()).From
 }
 
 func policyOf(config *Config) log.CompactPolicy {
@@ -60,7 +68,7 @@ func (p *Partition) Compact(ctx context.Context, c Cleaning) (log.Compacted, err
 	if plan.Dirty == 0 {
 		return log.Compacted{}, nil
 	}
-	o := log.CompactOptions{From: plan.From, To: plan.To, Now: p.now(), DeleteRetention: config.DeleteRetention, KeepTombstones: c.Everywhere,
+	o := log.CompactOptions{From: plan.From, To: plan.To, Now: p.now(), DeleteRetention: config.DeleteRetention, KeepTombstones: c.TombstonesBelow,
 		LastBatches: p.lastBatches(), BufferBytes: c.BufferBytes}
 	o.Throttle = func(bytes int) error {
 		if c.Throttle == nil {

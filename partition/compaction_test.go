@@ -110,7 +110,7 @@ func TestTombstonesStayUntilTheirTimeHasComeAndAllReplicasHaveThem(t *testing.T)
 	compact := func(everywhere log.Offset) {
 		t.Helper()
 		fill()
-		if done, err := r.p.Compact(context.Background(), Cleaning{Everywhere: everywhere}); err != nil || done.SegmentsMade == 0 {
+		if done, err := r.p.Compact(context.Background(), Cleaning{TombstonesBelow: everywhere}); err != nil || done.SegmentsMade == 0 {
 			t.Fatalf("%+v %v", done, err)
 		}
 	}

@@ -118,6 +118,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	b.running.Go(func() { b.leaders.spread(background) })
 	if !b.config.Alone() {
 		b.running.Go(func() { b.watchInSync(background) })
+		b.running.Go(func() { b.agreeOnTombstones(background, b.config.CompactBackoff) })
 		b.running.Go(func() { b.restorePreferred(background) })
 		b.running.Go(func() { newMover(b).run(background) })
 	}

@@ -55,7 +55,7 @@ func (c *cleaner) dirtiest() *replica {
 }
 
 func (c *cleaner) clean(ctx context.Context, r *replica) {
-	done, err := r.part.Compact(ctx, partition.Cleaning{BufferBytes: c.b.config.CompactBufferBytes, Throttle: c.pace.wait, Everywhere: r.group.Everywhere()})
+	done, err := r.part.Compact(ctx, partition.Cleaning{BufferBytes: c.b.config.CompactBufferBytes, Throttle: c.pace.wait, TombstonesBelow: c.b.tombstonesBelow(r)})
 	switch {
 	case err == nil && done.SegmentsMade > 0, ctx.Err() != nil:
 	case err == nil: // what is due is not durable yet, or was trimmed away meanwhile

@@ -36,6 +36,7 @@ type replica struct {
 	group  *replication.Group
 	// inSync is how many replicas were in sync when it was looked at last (watchInSync).
 	inSync atomic.Int32
+	accord accord
 	// err is why the replica could not be opened; part and group are nil then.
 	err error
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/config"
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/log"
 	"github.com/barnabas-log/barnabas/replication"
 )
 
@@ -24,6 +25,8 @@ type question struct {
 	Leave   *leaving `json:"leave,omitempty"`   // a node no longer follows it
 	Elect   *elect   `json:"elect,omitempty"`   // hand a partition to the replica that is preferred
 	Quorum  bool     `json:"quorum,omitempty"`  // how does the metadata group stand?
+
+	Compacted *compacted `json:"compacted,omitempty"` // how far have you compacted what I lead?
 }
 
 // reply answers a question.
@@ -33,7 +36,8 @@ type reply struct {
 	Error   *metadata.Error `json:"error,omitempty"`
 	Leader  int32           `json:"leader,omitempty"`
 
-	Quorum *replication.Quorum `json:"quorum,omitempty"`
+	Quorum    *replication.Quorum `json:"quorum,omitempty"`
+	Compacted []log.Offset        `json:"compacted,omitempty"`
 }
 
 // ask puts a question to another node.
@@ -81,6 +85,8 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		r = b.leave(ctx, *q.Leave)
 	case q.Elect != nil:
 		r = b.elect(ctx, *q.Elect)
+	case q.Compacted != nil:
+		r.Compacted = b.howFarCompacted(*q.Compacted)
 	case q.Quorum:
 		r = b.describeQuorum()
 	default:

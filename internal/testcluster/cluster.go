@@ -36,6 +36,8 @@ type Cluster struct {
 // Node is one broker, running or not.
 type Node struct {
 	ID int32
+	// Set are further settings, from the next Start on.
+	Set []string
 
 	cluster *Cluster
 	client  string // address for clients; stays
@@ -118,6 +120,7 @@ func (n *Node) config() (*config.Server, error) {
 		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s", n.client, n.peer), "controller.quorum.voters=" + strings.Join(voters, ","),
 		"log.dirs=" + n.Dir(), "default.replication.factor=3", "min.insync.replicas=2", "offsets.topic.num.partitions=3",
 		"group.initial.rebalance.delay.ms=50"}, n.cluster.opts.Set...)
+	set = append(set, n.Set...)
 	c, _, err := config.Load(config.Input{Set: set})
 	return c, err
 }

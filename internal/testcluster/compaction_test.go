@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -136,4 +137,108 @@ func deadline(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// A tombstone stays on all replicas until every one of them has compacted past it, and then it goes from all, also from those that never led. If a replica dropped it as soon as all have
+// it, one that is fetched anew could get the value from a replica that has not compacted yet, and what follows from the one that has nothing to delete it with any more.
+func TestTombstonesWaitForTheReplicaThatHasNotCompacted(t *testing.T) {
+	s := beginWith(t, Options{Set: []string{"log.cleaner.backoff.ms=30"}}, 1, map[string]string{
+		"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"})
+	leader := s.leader(0)
+	idle := s.Node(leader.ID%3 + 1)
+	idle.Stop()
+	idle.Set = []string{"log.cleaner.enable=false"}
+	idle.Start()
+
+	begin, at := time.Now().Add(-time.Hour), 0
+	put := func(key, value string) {
+		t.Helper()
+		r := &kgo.Record{Topic: topic, Key: []byte(key), Timestamp: begin.Add(time.Duration(at) * 100 * time.Millisecond)}
+		if value != "" {
+			r.Value = []byte(value)
+		}
+		if err := s.client.ProduceSync(s.ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		at++
+	}
+	// has says whether a node has a record of the key, with or without a value.
+	has := func(n *Node, key string) (value, tombstone bool) {
+		t.Helper()
+		found, err := n.recordsOf(topic, key)
+		for ; err != nil && s.ctx.Err() == nil; found, err = n.recordsOf(topic, key) { // a segment was replaced meanwhile
+			time.Sleep(5 * time.Millisecond)
+		}
+		for _, r := range found {
+			value, tombstone = value || r.Value != nil, tombstone || r.Value == nil
+		}
+		return value, tombstone
+	}
+	rounds := 0
+	// compact writes until the node has compacted once more.
+	compact := func(n *Node) {
+		t.Helper()
+		marker := fmt.Sprint("marker ", rounds)
+		rounds++
+		put(marker, "first")
+		for {
+			for range 15 {
+				put(marker, fmt.Sprint(at))
+			}
+			found, err := n.recordsOf(topic, marker)
+			if err == nil && (len(found) == 0 || string(found[0].Value) != "first") {
+				return
+			}
+			if s.ctx.Err() != nil {
+				t.Fatalf("node %d does not compact", n.ID)
+			}
+		}
+	}
+	put("gone", "value")
+	put("gone", "")
+	for value, tombstone := false, false; !value || !tombstone; value, tombstone = has(idle, "gone") {
+		if time.Sleep(time.Millisecond); s.ctx.Err() != nil {
+			t.Fatal("the records do not come to the replica that was started anew")
+		}
+	}
+	for range 4 {
+		compact(leader)
+	}
+	for _, n := range s.Nodes() {
+		value, tombstone := has(n, "gone")
+		if value != (n == idle) || !tombstone {
+			t.Fatalf("node %d, leader %d, without a cleaner %d: value %v, tombstone %v", n.ID, leader.ID, idle.ID, value, tombstone)
+		}
+	}
+	idle.Stop()
+	idle.Set = nil
+	idle.Start()
+	for _, n := range s.Nodes() {
+		for {
+			if value, tombstone := has(n, "gone"); !value && !tombstone {
+				break
+			}
+			if s.ctx.Err() != nil {
+				t.Fatalf("node %d keeps the tombstone", n.ID)
+			}
+			compact(n)
+		}
+	}
+}
+
+// recordsOf are the records of a key that a node has on disk of the only partition of a topic.
+func (n *Node) recordsOf(topic, key string) (found []record.Record, err error) {
+	dirs, err := filepath.Glob(filepath.Join(n.Dir(), "topics", topic, "0.*"))
+	if err != nil || len(dirs) != 1 {
+		return nil, fmt.Errorf("directories %v: %w", dirs, err)
+	}
+	_, err = log.Inspect(dirs[0], log.InspectOptions{Records: true, OnBatch: func(b log.InspectedBatch) error {
+		return record.Each(b.Data, 1<<20, func(r record.Record) error {
+			if string(r.Key) == key {
+				found = append(found, record.Record{Offset: r.Offset, Value: bytes.Clone(r.Value)})
+			}
+			return nil
+		})
+	}})
+	return found, err
 }
