@@ -78,6 +78,9 @@ func (p *Partition) Compact(ctx context.Context, c Cleaning) (log.Compacted, err
 	}
 	began := p.now()
 	done, err := p.log.Compact(o)
+	if err != nil {
+		p.suspect(err)
+	}
 	if p.log.Err() != nil {
 		p.Failed(p.log.Err())
 	}

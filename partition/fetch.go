@@ -116,5 +116,6 @@ func (p *Partition) readError(err error) error {
 	case errors.Is(err, log.ErrClosed):
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
+	p.suspect(err)
 	return fmt.Errorf("%w: %w", ErrStorage, err)
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Now    func() time.Time // nil: time.Now
 	// Metrics counts what the partition does, nil for nobody. Partitions of a node share one.
 	Metrics *Metrics
+	// Suspect is told of every damage of the files that a reader meets. Called by any goroutine; must not block. nil: nobody.
+	Suspect func(error)
 	// InSyncCount says how many replicas are caught up, this one included; asked for acks=all before an append. nil: not checked. Must not block.
 	InSyncCount func() int
 	// Room is asked before an append whether the disk takes so many bytes more; its error is what the producer is told (ErrNoRoom). nil: not asked. Must not block.
@@ -88,6 +90,9 @@ func (o Options) ensureDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Suspect == nil {
+		o.Suspect = func(error) {}
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)

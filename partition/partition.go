@@ -30,6 +30,7 @@ type Partition struct {
 	metrics  *Metrics
 	now      func() time.Time
 	inSync   func() int
+	suspect  func(error)
 	room     func(bytes int) error
 	alone    func() bool
 	proposer Proposer
@@ -91,6 +92,7 @@ func Open(opts Options) (*Partition, error) {
 		metrics: opts.Metrics,
 		now:     opts.Now,
 		inSync:  opts.InSyncCount,
+		suspect: opts.Suspect,
 		room:    opts.Room,
 		alone:   opts.Alone,
 		queue:   newQueue(),
@@ -264,6 +266,9 @@ func (p *Partition) mayRead(l *leadership) error {
 	}
 	return p.Err()
 }
+
+// Sync makes everything that is stored durable.
+func (p *Partition) Sync() error { return p.log.Sync() }
 
 // Configure replaces the run-time configuration.
 func (p *Partition) Configure(c Config) {

@@ -58,13 +58,13 @@ func (g *Group) Tail(follower int32, first bool) (Tail, error) {
 	return Tail{Leading: term, Index: last, Term: of}, nil
 }
 
-// Holds says whether this replica's log holds the entry at the end of a leader's, and with it everything before that.
-func (g *Group) Holds(t Tail) bool {
-	term, err := g.termOf(t.Index)
-	if err == nil {
-		return term == t.Term
+// Holds says whether this replica's log holds the entry at the end of a leader's, and with it everything before that; passed, whether it goes that far, if with another entry.
+func (g *Group) Holds(t Tail) (holds, passed bool) {
+	if g.store.log.Floor().Index > t.Index {
+		return true, true
 	}
-	return g.store.log.Floor().Index > t.Index
+	term, err := g.termOf(t.Index)
+	return err == nil && term == t.Term, err == nil
 }
 
 // lost takes note that a follower has nothing any more.

@@ -85,9 +85,11 @@ func (c *cluster) recover(leader, lost *replica, node int32) {
 	first := true
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		tail, err := leader.Tail(node, first)
-		if first = err != nil; err == nil && lost.Holds(tail) && lost.Term() <= tail.Leading {
-			lost.Recovered()
-			return
+		if first = err != nil; err == nil && lost.Term() <= tail.Leading {
+			if holds, _ := lost.Holds(tail); holds {
+				lost.Recovered()
+				return
+			}
 		}
 	}
 	c.t.Fatal("not caught up")

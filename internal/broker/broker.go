@@ -50,6 +50,7 @@ type Broker struct {
 	state      *metadata.State
 	controller *metadata.Controller
 	hosting    *hosting
+	refetcher  *refetcher
 	leaders    *leaders
 	members    *members
 	joiners    joiners
@@ -92,7 +93,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
-	b.leaders, b.members = newLeaders(b), newMembers(b)
+	b.leaders, b.members, b.refetcher = newLeaders(b), newMembers(b), newRefetcher(b)
 	b.hosting = newHosting(b, filepath.Join(b.config.LogDir, "topics"))
 	b.groups = consumergroup.NewService(b.groupOptions())
 	b.server = protocol.NewServer(b, b.serverOptions())
@@ -110,6 +111,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 		return err
 	}
 	b.running.Go(func() { b.follow(background) })
+	b.running.Go(func() { b.refetcher.run(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
 	if b.config.Compact {
 		b.running.Go(func() { newCleaner(b).run(background) })

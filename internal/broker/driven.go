@@ -28,6 +28,12 @@ func (d *driven) Resign(term log.Term, leader int32) {
 	d.hosting.changed.wake()
 }
 
+// Failed tells the partition first. A replica that failed because its files are corrupt is fetched anew.
+func (d *driven) Failed(err error) {
+	d.Partition.Failed(err)
+	d.hosting.b.refetcher.suspect(d.replica.place(), err)
+}
+
 // broadcast wakes everyone who waits, any number of times.
 type broadcast struct {
 	mu sync.Mutex

@@ -37,6 +37,8 @@ type replica struct {
 	// inSync is how many replicas were in sync when it was looked at last (watchInSync).
 	inSync atomic.Int32
 	accord accord
+	// anew is set for a replica that has lost its log, and is fetched from the leader.
+	anew *anew
 	// err is why the replica could not be opened; part and group are nil then.
 	err error
 }
@@ -183,6 +185,7 @@ func groupID(topic metadata.TopicID, number int32) string { return fmt.Sprintf("
 // open opens one replica: log, partition, group. What goes wrong stays with the replica, and is the operator's to read.
 func (h *hosting) open(r *replica, image *metadata.Image) {
 	if r.err = h.tryOpen(r, image); r.err != nil {
+		h.b.refetcher.suspect(r.place(), r.err)
 		h.b.logger.Error("partition is offline", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(r.err))
 	}
 }
@@ -193,6 +196,9 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
 		return fmt.Errorf("make topic directory: %w", err)
 	}
+	if err := h.b.refetcher.mayOpen(r); err != nil {
+		return err
+	}
 	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs, Remover: h.remover, Metrics: h.b.observed.log})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
@@ -201,18 +207,23 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	assigned := assignment.Replicas
 	r.inSync.Store(int32(len(assigned)))
 	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger,
-		InSyncCount: func() int { return int(r.inSync.Load()) }, Metrics: h.b.observed.partition})
+		InSyncCount: func() int { return int(r.inSync.Load()) }, Metrics: h.b.observed.partition,
+		Suspect: func(err error) { h.b.refetcher.suspect(r.place(), err) }})
 	if err != nil {
 		return errors.Join(fmt.Errorf("open partition: %w", err), l.Close())
 	}
-	g, err := h.b.node.StartGroup(replication.GroupOptions{
+	options := replication.GroupOptions{
 		ID:        groupID(r.topic.ID, r.number),
 		Log:       l,
 		Machine:   &driven{Partition: p, hosting: h, replica: r},
 		Voters:    h.founders(&assignment),
 		Preferred: assigned[0] == h.b.nodeID,
 		Bind:      func(g *replication.Group) { p.Bind(g) },
-	})
+	}
+	if r.anew != nil {
+		options.Recovering, options.Term, options.OtherHasAll = true, r.anew.term, r.anew.deputy
+	}
+	g, err := h.b.node.StartGroup(options)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start group: %w", err), p.Close())
 	}
@@ -277,7 +288,11 @@ func (h *hosting) delete(r *replica) error {
 	if err := h.b.node.Forget(groupID(r.topic.ID, r.number)); err != nil {
 		return fmt.Errorf("forget vote: %w", err)
 	}
-	return h.discard(r.dir)
+	kept, err := aside(r.dir)
+	for _, dir := range kept {
+		err = errors.Join(err, h.discard(dir))
+	}
+	return errors.Join(err, h.discard(r.dir))
 }
 
 // discard has the directory of a partition removed, in the background, and that of its topic if it is empty then.
@@ -331,6 +346,7 @@ func (h *hosting) sweep(image *metadata.Image) error {
 			if !ok || log.Removed(p.Name()) {
 				continue
 			}
+			id = withoutAside(id)
 			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id && h.assigned(t, number) {
 				continue
 			}

@@ -27,6 +27,7 @@ type question struct {
 	Quorum  bool     `json:"quorum,omitempty"`  // how does the metadata group stand?
 
 	Compacted *compacted `json:"compacted,omitempty"` // how far have you compacted what I lead?
+	Refetch   *refetch   `json:"refetch,omitempty"`   // the asking node has lost a replica
 }
 
 // reply answers a question.
@@ -38,6 +39,7 @@ type reply struct {
 
 	Quorum    *replication.Quorum `json:"quorum,omitempty"`
 	Compacted []log.Offset        `json:"compacted,omitempty"`
+	Refetch   *refetchReply       `json:"refetch,omitempty"`
 }
 
 // ask puts a question to another node.
@@ -89,6 +91,8 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		r.Compacted = b.howFarCompacted(*q.Compacted)
 	case q.Quorum:
 		r = b.describeQuorum()
+	case q.Refetch != nil:
+		r = b.refetched(from, *q.Refetch)
 	default:
 		return nil, fmt.Errorf("question of node %d: of a kind that this version does not know", from)
 	}

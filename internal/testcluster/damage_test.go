@@ -1,0 +1,155 @@
+package testcluster
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/barnabas-log/barnabas/internal/history"
+)
+
+// directory is where a node keeps the first partition of the topic.
+func (n *Node) directory(t *testing.T) string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(n.Dir(), "topics", topic, "0.*"))
+	dirs = without(dirs, ".deleted")
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("directories %v: %v", dirs, err)
+	}
+	return dirs[0]
+}
+
+func without(names []string, part string) (rest []string) {
+	for _, name := range names {
+		if !strings.Contains(name, part) {
+			rest = append(rest, name)
+		}
+	}
+	return rest
+}
+
+// segments are the .log files of a directory, in order.
+func segments(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(found) < 3 {
+		t.Fatalf("segments %v: %v", found, err)
+	}
+	return found
+}
+
+// flip changes one bit of a file, the more from its end the larger part is.
+func flip(t *testing.T, name string, part float64) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[int(part*float64(len(b)-1))] ^= 1
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settled waits until no node has anything set aside and all have the same.
+func (s *scene) settled() {
+	s.t.Helper()
+	for {
+		left, _ := filepath.Glob(filepath.Join(s.dir, "*", "topics", "*", "*.corrupt-*"))
+		left = without(left, ".deleted")
+		if len(left) == 0 && s.difference() == "" {
+			return
+		}
+		if s.ctx.Err() != nil {
+			s.t.Fatalf("left over: %v; difference: %s", left, s.difference())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// A follower is stopped, its files are damaged in one way after the other, and it is started again under load: it has everything in the end.
+func TestDamagedReplicaIsFetchedAnew(t *testing.T) {
+	t.Parallel()
+	s := beginWith(t, Options{}, 1, map[string]string{"segment.ms": "20", "file.delete.delay.ms": "0"})
+	s.recorder = history.NewRecorder(&s.file)
+	client := s.connect()
+	total := int64(0)
+	load := func(n int) {
+		t.Helper()
+		if err := s.produce(client, n, 1)(); err != nil {
+			t.Fatal(err)
+		}
+		total += int64(n)
+	}
+	load(200)
+	for _, c := range []struct {
+		name   string
+		long   bool // only with BARNABAS_LONG=1
+		damage func(t *testing.T, dir string)
+	}{
+		{"manifest", false, func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "manifest"), 1) }},
+		{"manifest gone", true, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "manifest")) }},
+		{"ctl", false, func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "ctl"), 0.5) }},
+		{"ctl gone", true, func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "ctl")) }},
+		{"checkpoint", false, func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "checkpoint"), 1) }},
+		{"recovery point", true, func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "recovery"), 0.5) }},
+		{"segment cut", false, func(t *testing.T, dir string) { truncate(t, segments(t, dir)[1], 0.5) }},
+		{"active segment cut", true, func(t *testing.T, dir string) { all := segments(t, dir); truncate(t, all[len(all)-1], 0.5) }},
+		{"segment gone", true, func(t *testing.T, dir string) { remove(t, segments(t, dir)[1]) }},
+		{"indexes gone", true, func(t *testing.T, dir string) {
+			for _, name := range segments(t, dir) {
+				for _, suffix := range []string{".index", ".timeindex", ".raftindex"} {
+					remove(t, strings.TrimSuffix(name, ".log")+suffix)
+				}
+			}
+		}},
+		{"directory gone", false, func(t *testing.T, dir string) { remove(t, dir) }},
+	} {
+		if c.long && os.Getenv("BARNABAS_LONG") == "" {
+			continue
+		}
+		leader := s.leader(0)
+		hurt := s.Node(leader.ID%3 + 1)
+		hurt.Kill()
+		c.damage(t, hurt.directory(t))
+		wait := s.produce(client, 50, 1)
+		hurt.Start()
+		if err := wait(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		total += 50
+		s.settled()
+		// It counts again: with the third one away it has to confirm.
+		third := s.Node(6 - leader.ID - hurt.ID)
+		third.Kill()
+		load(10)
+		third.Start()
+		s.settled()
+	}
+	s.verify(total)
+}
+
+func remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.RemoveAll(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func truncate(t *testing.T, name string, part float64) {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err == nil {
+		err = os.Truncate(name, int64(part*float64(info.Size())))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
