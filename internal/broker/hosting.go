@@ -346,7 +346,7 @@ func (h *hosting) sweep(image *metadata.Image) error {
 			if !ok || log.Removed(p.Name()) {
 				continue
 			}
-			id = withoutAside(id)
+			id, _ = withoutAside(id)
 			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id && h.assigned(t, number) {
 				continue
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/log"
 	"github.com/barnabas-log/barnabas/replication"
 	"go.uber.org/zap"
@@ -35,7 +36,7 @@ const (
 )
 
 // errAside says that a replica's files were set aside and nothing has taken their place yet.
-var errAside = errors.New("the replica's files are corrupt and were set aside; it is fetched anew as soon as the other replicas answer")
+var errAside = fmt.Errorf("%w: the replica's files were set aside, and it is fetched anew as soon as the other replicas answer", log.ErrCorrupt)
 
 // refetcher takes care of the replicas of this node that are corrupt. One goroutine does all the work; nobody who reports something waits for it.
 type refetcher struct {
@@ -166,11 +167,12 @@ func (f *refetcher) step(ctx context.Context, p place, l *lost) {
 		f.alone(r, l)
 	case errors.Is(r.err, errAside):
 		f.comeBack(ctx, r, l, others)
+	case r.err != nil && r.dir == "": // not even its place is known
 	case r.err != nil, r.part.Err() != nil:
 		f.setAside(r, l)
 	case f.expendable(ctx, r):
 		f.setAside(r, l)
-	default:
+	case r.dir != "":
 		f.note(l, "replica is corrupt, and stays because too few others are in sync", r)
 	}
 }
@@ -268,15 +270,7 @@ func (h *hosting) rename(dir string, why error) error {
 	if err := os.Rename(dir, dir+asideMark+time.Now().UTC().Format("20060102T150405Z")); err != nil {
 		return fmt.Errorf("set aside (%w): %w", why, err)
 	}
-	return syncDirectory(filepath.Dir(dir))
-}
-
-func syncDirectory(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return vfs.OS{}.SyncDir(filepath.Dir(dir))
 }
 
 // aside lists the directories of a replica that were set aside.
@@ -290,10 +284,10 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// withoutAside is the name of the directory that something was set aside from.
-func withoutAside(name string) string {
-	before, _, _ := strings.Cut(name, asideMark)
-	return before
+// withoutAside is the name of the directory that something was set aside from, and whether that is so.
+func withoutAside(name string) (string, bool) {
+	before, _, is := strings.Cut(name, asideMark)
+	return before, is
 }
 
 // comeBack opens a replica anew once enough others have said which term it is. Whoever leads in a later term than all that this node may have forgotten was elected by a majority;
