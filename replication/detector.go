@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
 
@@ -40,6 +41,10 @@ type orphan struct {
 	stood int   // how often this node stood
 	fresh bool  // no leader was ever known in this process
 	vying bool  // somebody stood lately: an election gets its time
+
+	stands   int64 // network time at which this node stood, 0: never
+	promised int64 // network time at which another was told that it would get this node's vote, 0: never
+	favoured int32 // which one
 }
 
 // patience is for how many times Timing.Silence the replicas of a group that was never led let the one go first that should lead it.
@@ -258,12 +263,11 @@ func (d *detector) due(g *Group, o orphan) bool {
 		if o.vying = o.vying || o.term != 0; o.vying {
 			o.since = now
 		}
-		o.term = term
-		if stored := d.update(g, o); !stored {
+		if o.term = term; !d.update(g, o) {
 			return false
 		}
 	}
-	if now < o.next {
+	if now < o.next || o.promised != 0 && now-o.promised < int64(d.stagger()) {
 		return false
 	}
 	voters := g.voters()
@@ -313,14 +317,36 @@ func (d *detector) patient(o *orphan) bool {
 	return o.fresh && d.node.network.now()-o.born < patience*int64(d.silence())
 }
 
-// update writes an orphan back unless it was adopted meanwhile.
+// stands says whether this node is about to stand for a group, or waits for the votes and has not waited for long.
+func (d *detector) stands(g *Group) bool {
+	limit := d.stagger()
+	if g.role() == raft.Candidate {
+		limit = d.silence()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.orphans[g]
+	return o != nil && o.stands != 0 && d.node.network.now()-o.stands < int64(limit)
+}
+
+// promise takes note that another node was told that it would get this one's vote: it gets the time to stand.
+func (d *detector) promise(g *Group, to int32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if o := d.orphans[g]; o != nil {
+		o.promised, o.favoured = d.node.network.now(), to
+	}
+}
+
+// update takes note of an orphan's new term unless it was adopted meanwhile.
 func (d *detector) update(g *Group, o orphan) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.orphans[g] == nil {
+	now := d.orphans[g]
+	if now == nil {
 		return false
 	}
-	*d.orphans[g] = o
+	now.term, now.since, now.vying = o.term, o.since, o.vying
 	return true
 }
 
@@ -334,6 +360,7 @@ func (d *detector) leaderless(g *Group, within time.Duration) bool {
 
 // ask asks the other voters of orphans, and lets those groups stand that a majority would vote for.
 func (d *detector) ask(due []*Group) {
+	asked := d.node.network.now()
 	said := d.node.probe(due)
 	var stand []*Group
 	now := d.node.network.now()
@@ -347,9 +374,15 @@ func (d *detector) ask(due []*Group) {
 		c := said[g]
 		o.tries++
 		pause := d.silence() / 40 << min(o.tries, 3)
-		if waits := c.wait || c.founder && d.patient(o); !waits && 2*(c.yes+1) > len(g.voters()) {
+		voters := g.voters()
+		waits := c.wait || c.founder && d.patient(o)
+		if o.promised >= asked && slices.Index(voters, o.favoured) < slices.Index(voters, g.self) {
+			waits = true // two asked each other: the first voter stands
+		}
+		if !waits && 2*(c.yes+1) > len(voters) {
 			stand = append(stand, g)
-			pause = d.stagger() << min(o.stood, 4)
+			pause = d.stagger() << min(o.stood, 2)
+			o.stands = now
 			o.stood++
 		}
 		o.next = now + int64(pause) + rand.Int64N(int64(pause)/4+1)

@@ -3,6 +3,8 @@ package replication
 import (
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // slow are raft timers that never fire within a test: what happens is the detector's work.
@@ -141,6 +143,77 @@ func TestPreferredReplicaThatIsBehindIsNotWaitedFor(t *testing.T) {
 		if got := r.answer(2, probe{group: "p", term: 1, lastTerm: q.lastTerm, index: q.index}); got != q.want {
 			t.Errorf("to one that has %s: answer %d, expected %d", q.name, got, q.want)
 		}
+	}
+	r.close(t)
+}
+
+// A candidate that cannot win is a follower again at once: raft alone would wait for its election timeout.
+func TestLostElectionEndsAtOnce(t *testing.T) {
+	var l losses
+	for _, s := range []struct {
+		term   uint64
+		voters int
+		want   bool
+	}{{5, 3, false}, {5, 3, true}, {5, 3, true}, {6, 3, false}, {7, 2, true}, {8, 5, false}, {8, 5, false}, {8, 5, true}, {9, 4, false}, {9, 4, true}} {
+		if got := l.hopeless(s.term, s.voters); got != s.want {
+			t.Errorf("term %d: %d of %d votes lost: hopeless %t, expected %t", s.term, l.count, s.voters, got, s.want)
+		}
+	}
+
+	c := newCluster(t, Timing{Silence: time.Minute, Heartbeat: time.Hour})
+	for _, id := range three[1:] {
+		if err := c.nodes[id].Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := c.start(1, "p", three, true)
+	answers := make(chan raft.RequestVoteResponse, 2)
+	for _, id := range three[1:] {
+		go func() {
+			var resp raft.RequestVoteResponse
+			_ = r.endpoint.RequestVote(serverID(id), serverAddress(id), &raft.RequestVoteRequest{Term: 7}, &resp)
+			answers <- resp
+		}()
+	}
+	if resp := <-answers; resp.Granted || resp.Term != 8 {
+		t.Errorf("the second vote that is lost is told as %+v, expected term 8", resp)
+	}
+	r.close(t)
+	<-answers
+}
+
+// Of two replicas that ask each other at the same time only one stands, and one that stands promises nothing.
+func TestTwoThatAskEachOtherDoNotBothStand(t *testing.T) {
+	c := newCluster(t, Timing{Silence: time.Minute, Heartbeat: time.Hour})
+	r := c.start(2, "p", three, false)
+	d := c.nodes[2].detector
+	mine, err := r.position()
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphaned := func() *orphan { return d.orphans[r.Group] }
+	until(t, "the group to be an orphan", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return orphaned() != nil })
+
+	if got := r.answer(1, mine); got != wouldVote {
+		t.Fatalf("answer %d", got)
+	}
+	d.mu.Lock()
+	o := *orphaned()
+	o.since, o.next, o.term = 0, 0, r.raftTerm() // it would be due
+	d.mu.Unlock()
+	promised := o.promised
+	o.promised = 0
+	until(t, "it to be due without the promise", func() bool { return d.due(r.Group, o) })
+	o.promised = promised
+	if d.due(r.Group, o) {
+		t.Error("a replica that has just promised its vote asks for votes")
+	}
+
+	d.mu.Lock()
+	orphaned().promised, orphaned().stands = 0, d.node.network.now()
+	d.mu.Unlock()
+	if got := r.answer(1, mine); got != 0 {
+		t.Errorf("a replica that stands answers %d", got)
 	}
 	r.close(t)
 }

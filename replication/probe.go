@@ -139,6 +139,9 @@ func (g *Group) answer(from int32, q probe) byte {
 		return 0
 	}
 	d := g.node.detector
+	if d.stands(g) {
+		return 0
+	}
 	if leader, _ := g.Leader(); leader != from && !d.leaderless(g, d.silence()/2) {
 		return 0
 	}
@@ -154,6 +157,7 @@ func (g *Group) answer(from int32, q probe) byte {
 		d.hurry(g)
 		return leaveItToMe
 	}
+	d.promise(g, from)
 	return wouldVote
 }
 

@@ -26,6 +26,7 @@ type endpoint struct {
 	yields    yields
 	watched   bool // the detector looks after elections
 	verdict   verdict
+	losses    losses
 
 	done chan struct{} // closed by close: nothing waits any longer
 	once sync.Once
@@ -49,6 +50,8 @@ type endpointOwner interface {
 	Leader() (int32, log.Term)
 	// leads says whether raft leads in term and has node among its members.
 	leads(term uint64, node int32) bool
+	// voters are the nodes that vote.
+	voters() []int32
 }
 
 // incomingCapacity lets some requests wait in line.
@@ -349,17 +352,39 @@ func (e *endpoint) RequestVote(id raft.ServerID, _ raft.ServerAddress, v *raft.R
 	defer timer.Stop()
 	got, err := e.ballot(id, kindVote, func(b []byte) []byte { return encodeVote(b, v) })
 	if e.watched && (err != nil || !got.granted && got.term <= v.Term) {
-		// Raft would stay a candidate until its long election timeout ends. A term that nobody has asked for makes it a follower again, which the detector can let stand anew.
-		select {
-		case <-timer.C:
-			if leader, _ := e.owner.Leader(); leader < 0 {
-				got, err = ballot{term: v.Term + 1}, nil
+		// Raft would stay a candidate until its long election timeout ends. A term that nobody has asked for makes it a follower again, which the detector can let stand
+		// anew: at once when too many votes are lost, else when the others have had their time.
+		if !e.losses.hopeless(v.Term, len(e.owner.voters())) {
+			select {
+			case <-timer.C:
+			case <-e.done:
+				return ErrClosed
 			}
-		case <-e.done:
+		}
+		if leader, _ := e.owner.Leader(); leader < 0 {
+			got, err = ballot{term: v.Term + 1}, nil
 		}
 	}
 	resp.Term, resp.Granted = got.term, got.granted
 	return err
+}
+
+// losses counts the votes that a candidate did not get.
+type losses struct {
+	mu    sync.Mutex
+	term  uint64 // guarded by mu
+	count int    // guarded by mu; in term
+}
+
+// hopeless takes note of one more vote that was not given in term. It reports whether those of the others are not enough.
+func (l *losses) hopeless(term uint64, voters int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.term != term {
+		l.term, l.count = term, 0
+	}
+	l.count++
+	return 2*(voters-l.count) <= voters
 }
 
 // RequestPreVote asks whether a vote would be given. The detector asks that for all groups at once, so that raft only waits for its verdict.
@@ -382,7 +407,8 @@ func (e *endpoint) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, v *raf
 	return err
 }
 
-// ballot asks until the election is over: a group that is being created may not have reached the peer yet.
+// ballot asks until the election is over: a group that is being created may not have reached the peer yet. A node that is gone is not waited for when the detector
+// can ask again.
 func (e *endpoint) ballot(id raft.ServerID, k kind, encode func([]byte) []byte) (ballot, error) {
 	ctx, cancel := context.WithTimeout(e.node.network.ctx, e.electionTime())
 	defer cancel()
@@ -391,7 +417,7 @@ func (e *endpoint) ballot(id raft.ServerID, k kind, encode func([]byte) []byte) 
 		if err == nil {
 			return decodeBallot(body)
 		}
-		if !errors.Is(err, ErrUnknownGroup) && !errors.Is(err, ErrUnreachable) {
+		if !errors.Is(err, ErrUnknownGroup) && !errors.Is(err, ErrUnreachable) || e.watched && e.node.network.peer(nodeOf(id)).lost.Load() {
 			return ballot{}, err
 		}
 		select {

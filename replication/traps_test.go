@@ -162,7 +162,7 @@ func TestRequestsAreBoundedByBytes(t *testing.T) {
 // Traps 6 and 10: a follower whose disk hangs in one group answers heartbeats all the same, keeps its leader, and the other groups on the same connection go on.
 func TestStalledFollowerHoldsNobody(t *testing.T) {
 	timing := quick
-	timing.Heartbeat, timing.Election, timing.Lease = 400*time.Millisecond, 400*time.Millisecond, 300*time.Millisecond
+	timing.Heartbeat, timing.Election, timing.Lease = 800*time.Millisecond, 800*time.Millisecond, 800*time.Millisecond
 	c := newCluster(t, timing)
 	stuck := c.startAll("stuck")
 	c.propose(stuck, 1, []byte("x"))
