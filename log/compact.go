@@ -81,8 +81,9 @@ type compaction struct {
 	keys *keyMap
 	to   Offset // end of the pass: keys know nothing of what follows
 
-	hashes []keyHash // scratch: of a batch
-	waste  uint64    // what fetch gives, so that it is not optimized away
+	hashes   []keyHash // scratch: of a batch
+	expanded []byte    // scratch: its records
+	waste    uint64    // what fetch gives, so that it is not optimized away
 }
 
 func (c *compaction) run() error {
@@ -183,7 +184,7 @@ func (c *compaction) collectSegment(s *segment, from Offset) (full bool, err err
 }
 
 func (c *compaction) collectBatch(h Header) (full bool, err error) {
-	payload, err := expand(h)
+	payload, err := c.expand(h)
 	if err != nil {
 		return false, err
 	}
@@ -221,14 +222,17 @@ func batchError(h Header, err error) error {
 	return fmt.Errorf("batch at offset %d: %w", h.BaseOffset(), err)
 }
 
-// expand gives the records of a batch.
-func expand(h Header) ([]byte, error) {
-	payload := []byte(h[HeaderSize:])
+// expand gives the records of a batch, valid until the next call.
+func (c *compaction) expand(h Header) ([]byte, error) {
 	if h.Codec() == int(record.None) {
-		return payload, nil
+		return h[HeaderSize:], nil
 	}
-	payload, err := record.Decompress(record.Codec(h.Codec()), payload, searchExpansion)
-	return payload, batchError(h, err)
+	b, err := record.AppendDecompressed(c.expanded[:0], record.Codec(h.Codec()), h[HeaderSize:], searchExpansion)
+	if err != nil {
+		return nil, batchError(h, err)
+	}
+	c.expanded = b
+	return b, nil
 }
 
 func (c *compaction) pin(s *segment) (*handle, error) {

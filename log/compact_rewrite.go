@@ -294,7 +294,7 @@ func (w *rewriter) flush() error {
 
 // filter gives the batch with the records that stay: h itself if all do, nil if none does.
 func (w *rewriter) filter(h Header) (Header, error) {
-	payload, err := expand(h)
+	payload, err := w.expand(h)
 	if err != nil {
 		return nil, err
 	}

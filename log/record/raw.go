@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -89,7 +90,7 @@ func (r *Raw) AppendAt(dst []byte, delta int64) []byte {
 	return append(dst, r.rest...)
 }
 
-// Compress appends b, compressed at the codec's default level, to dst. Snappy is written in the frames of the Java client, which every client reads.
+// Compress appends b, compressed at the codec's fastest level, to dst. Snappy is written in the frames of the Java client, which every client reads.
 func Compress(dst []byte, codec Codec, b []byte) ([]byte, error) {
 	switch codec {
 	case None:
@@ -114,8 +115,14 @@ func Compress(dst []byte, codec Codec, b []byte) ([]byte, error) {
 
 // Compressors are expensive to make, and kept.
 var (
-	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-	lz4Writers  = sync.Pool{New: func() any {
+	gzipWriters = sync.Pool{New: func() any {
+		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+		if err != nil {
+			panic(err) // there is such a level: our own bug
+		}
+		return w
+	}}
+	lz4Writers = sync.Pool{New: func() any {
 		w := lz4.NewWriter(nil)
 		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb)); err != nil {
 			panic(err) // the option above is wrong: our own bug
@@ -123,7 +130,7 @@ var (
 		return w
 	}}
 	zstdWriters = sync.Pool{New: func() any {
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 		if err != nil {
 			panic(err) // the options above are wrong: our own bug
 		}
@@ -153,9 +160,10 @@ func appendXerial(dst, b []byte) []byte {
 	dst = append(append(dst, xerialMagic...), 0, 0, 0, 1, 0, 0, 0, 1)
 	for len(b) > 0 {
 		n := min(len(b), blockBytes)
-		block := s2.EncodeSnappy(nil, b[:n])
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(block)))
-		dst = append(dst, block...)
+		dst = slices.Grow(dst, 4+s2.MaxEncodedLen(n))
+		at := len(dst) + 4
+		block := s2.EncodeSnappy(dst[at:cap(dst)], b[:n])
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(block)))[:at+len(block)]
 		b = b[n:]
 	}
 	return dst
