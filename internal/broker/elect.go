@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/replication"
 )
 
 // Kafka's error codes of elections.
@@ -33,6 +35,9 @@ func (b *Broker) ElectLeader(ctx context.Context, topic *metadata.Topic, number 
 		return refusal(codeElectionNotNeeded, "Leader election not needed for topic partition.")
 	}
 	_, err := b.ask(ctx, leader, question{Elect: &elect{topic.ID, number}})
+	if errors.Is(err, replication.ErrUnreachable) {
+		return refusal(codePreferredLeaderNotAvailable, "Node %d, which leads the partition, cannot be reached.", leader)
+	}
 	return err
 }
 

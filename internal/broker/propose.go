@@ -127,6 +127,9 @@ func (b *Broker) forward(ctx context.Context, leader int32, command []byte) (any
 	if errors.As(err, &refused) && refused.Code == metadata.CodeNotController {
 		return nil, replication.ErrNotLeader
 	}
+	if errors.Is(err, replication.ErrUnreachable) { // whether it was carried out nobody knows
+		return nil, &metadata.Error{Code: metadata.CodeRequestTimedOut, Message: fmt.Sprintf("forward to node %d: %v", leader, err)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("forward to node %d: %w", leader, err)
 	}

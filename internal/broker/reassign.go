@@ -254,5 +254,9 @@ func (b *Broker) askController(ctx context.Context, q question) (reply, error) {
 	if leader < 0 {
 		return reply{}, &metadata.Error{Code: metadata.CodeNotController, Message: "the metadata group has no leader at the moment"}
 	}
-	return b.ask(ctx, leader, q)
+	r, err := b.ask(ctx, leader, q)
+	if errors.Is(err, replication.ErrUnreachable) {
+		return r, &metadata.Error{Code: metadata.CodeNotController, Message: fmt.Sprintf("the metadata group's leader, node %d, cannot be reached", leader)}
+	}
+	return r, err
 }
