@@ -260,9 +260,6 @@ func (m *Metadata) hint(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse)
 // termOf is not asked: raft itself tells the commit index.
 func (m *Metadata) termOf(log.Index) (log.Term, error) { return 0, errNotFound }
 
-// voters is not asked: raft elects by itself.
-func (m *Metadata) voters() []int32 { return nil }
-
 // stalled is not watched for the metadata group.
 func (m *Metadata) stalled() bool { return false }
 
