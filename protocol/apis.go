@@ -75,6 +75,8 @@ var apis = []api{
 	{key: 61, min: 0, max: 0, handle: (*Server).describeProducers},
 	{key: 64, min: 0, max: 0, handle: (*Server).unregisterBroker},
 	{key: 75, min: 0, max: 0, handle: (*Server).describeTopicPartitions},
+	{key: 80, min: 0, max: 1, handle: (*Server).addRaftVoter, flags: waits},
+	{key: 81, min: 0, max: 0, handle: (*Server).removeRaftVoter, flags: waits},
 }
 
 // Served is one API as ApiVersions lists it.

@@ -34,6 +34,11 @@ type Backend interface {
 	// Quorum describes the metadata group.
 	Quorum(ctx context.Context) (Quorum, error)
 
+	// AddVoter gives a broker that follows the metadata group a vote in it, RemoveVoter takes a vote away, both wherever the controller is. Once they return nil the change is
+	// committed. Errors are *metadata.Error.
+	AddVoter(ctx context.Context, v Voter) error
+	RemoveVoter(ctx context.Context, v Voter) error
+
 	// Groups is the group coordinator on this node.
 	Groups() consumergroup.API
 

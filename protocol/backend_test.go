@@ -229,11 +229,15 @@ func (f *fake) ElectLeader(context.Context, *metadata.Topic, int32, bool) error 
 	return &metadata.Error{Code: codeElectionNotNeeded, Message: "not in this test"}
 }
 func (f *fake) Quorum(context.Context) (Quorum, error) { return Quorum{}, nil }
-func (f *fake) Controller() int32                      { return 1 }
-func (f *fake) Admin() Admin                           { return (*fakeAdmin)(f) }
-func (f *fake) Groups() consumergroup.API              { return emptyGroups{} }
-func (f *fake) BrokerConfig(int32) []ConfigEntry       { return nil }
-func (f *fake) LogDirs() []LogDir                      { return nil }
+func (f *fake) AddVoter(context.Context, Voter) error  { return nil }
+func (f *fake) RemoveVoter(context.Context, Voter) error {
+	return nil
+}
+func (f *fake) Controller() int32                { return 1 }
+func (f *fake) Admin() Admin                     { return (*fakeAdmin)(f) }
+func (f *fake) Groups() consumergroup.API        { return emptyGroups{} }
+func (f *fake) BrokerConfig(int32) []ConfigEntry { return nil }
+func (f *fake) LogDirs() []LogDir                { return nil }
 
 func (f *fake) GroupCoordinator(_ context.Context, group string) (int32, error) {
 	if group == "lost" {

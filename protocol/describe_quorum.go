@@ -18,14 +18,16 @@ type Quorum struct {
 
 // QuorumMember is one node that follows the metadata; voters decide on it.
 type QuorumMember struct {
-	Node    int32
-	Voter   bool
-	End     int64 // up to where its log is known to be the leader's
-	HeardMs int64 // when it answered the leader last, -1: it leads, or never
+	Node int32
+	// Directory is the id of the directory which its votes are in, zero: unknown.
+	Directory [16]byte
+	Voter     bool
+	End       int64 // up to where its log is known to be the leader's
+	HeardMs   int64 // when it answered the leader last, -1: it leads, or never
 }
 
-// DescribeQuorum (55), versions 0 to 2 (KIP-595). v1 adds when nodes were heard of (KIP-836), v2 the nodes' addresses (KIP-853), of which there are none for clients, and
-// directory ids, which are zero. Only partition 0 of __cluster_metadata has such a quorum.
+// DescribeQuorum (55), versions 0 to 2 (KIP-595). v1 adds when nodes were heard of (KIP-836), v2 directory ids, which AddRaftVoter and RemoveRaftVoter ask for, and the nodes'
+// addresses (KIP-853), of which there are none for clients. Only partition 0 of __cluster_metadata has such a quorum.
 func (s *Server) describeQuorum(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.request.(*kmsg.DescribeQuorumRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
@@ -58,7 +60,7 @@ func describeQuorum(p *kmsg.DescribeQuorumResponseTopicPartition, q Quorum) {
 	p.LeaderID, p.LeaderEpoch, p.HighWatermark = q.Leader, q.Epoch, q.Commit
 	for _, m := range q.Members {
 		r := kmsg.NewDescribeQuorumResponseTopicPartitionReplicaState()
-		r.ReplicaID, r.LogEndOffset, r.LastFetchTimestamp = m.Node, m.End, m.HeardMs
+		r.ReplicaID, r.ReplicaDirectoryID, r.LogEndOffset, r.LastFetchTimestamp = m.Node, m.Directory, m.End, m.HeardMs
 		if m.End >= q.Commit {
 			r.LastCaughtUpTimestamp = m.HeardMs
 		}

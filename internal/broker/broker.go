@@ -54,6 +54,7 @@ type Broker struct {
 	leaders    *leaders
 	members    *members
 	joiners    joiners
+	remembered addresses
 	groups     *consumergroup.Service
 	server     *protocol.Server
 	listeners  []net.Listener
@@ -138,6 +139,7 @@ func (b *Broker) openMetadata(background context.Context) error {
 	var err error
 	b.state = metadata.NewState(b.logger)
 	b.machine = &metadataMachine{State: b.state}
+	b.remembered.open(b.metadataDir(), b.logger)
 	b.controller = metadata.New(b.state, proposer{b}, b.controllerOptions())
 	b.node, err = replication.OpenNode(replication.NodeOptions{
 		NodeID: b.nodeID,
@@ -166,6 +168,7 @@ func (b *Broker) openMetadata(background context.Context) error {
 		return fmt.Errorf("start metadata: %w", err)
 	}
 	close(b.started)
+	b.compareVoters()
 	b.running.Go(func() { b.members.preside(background) })
 	return nil
 }
@@ -224,7 +227,7 @@ func (b *Broker) register(ctx context.Context) error {
 	if !b.config.Broker { // it votes, and hosts nothing
 		return nil
 	}
-	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack}
+	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack, Directory: b.ownDirectory()}
 	for i, l := range b.config.AdvertisedListeners {
 		if l.Port == 0 && i < len(b.listeners) {
 			l.Port = b.listeners[i].Addr().(*net.TCPAddr).Port
@@ -286,6 +289,7 @@ func (b *Broker) follow(ctx context.Context) {
 				b.hosting.reconfigure(image)
 			}
 			if changes.Brokers {
+				b.remembered.note(image)
 				b.leaders.wake()
 			}
 			for _, t := range changes.Deleted {

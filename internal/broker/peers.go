@@ -24,6 +24,7 @@ type question struct {
 	Join    *joining `json:"join,omitempty"`    // the asking node wants to follow the metadata group
 	Leave   *leaving `json:"leave,omitempty"`   // a node no longer follows it
 	Elect   *elect   `json:"elect,omitempty"`   // hand a partition to the replica that is preferred
+	Voting  *voting  `json:"voting,omitempty"`  // give a node a vote on the metadata, or take it
 	Quorum  bool     `json:"quorum,omitempty"`  // how does the metadata group stand?
 
 	Compacted *compacted `json:"compacted,omitempty"` // how far have you compacted what I lead?
@@ -89,6 +90,8 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		r = b.elect(ctx, *q.Elect)
 	case q.Compacted != nil:
 		r.Compacted = b.howFarCompacted(*q.Compacted)
+	case q.Voting != nil:
+		r = b.vote(ctx, *q.Voting)
 	case q.Quorum:
 		r = b.describeQuorum()
 	case q.Refetch != nil:
@@ -113,12 +116,19 @@ func (b *Broker) peerAddress(id int32) (string, bool) {
 	if l, ok := b.joiners.find(id, broker); ok {
 		return listenerAddress(l), true
 	}
-	if broker == nil {
-		return "", false
+	if address, ok := registeredAddress(broker); ok {
+		return address, true
 	}
-	for _, l := range broker.Listeners {
-		if l.Name == nodeListener {
-			return listenerAddress(l), true
+	return b.remembered.find(id)
+}
+
+// registeredAddress is where a broker listens for other nodes.
+func registeredAddress(broker *metadata.Broker) (string, bool) {
+	if broker != nil {
+		for _, l := range broker.Listeners {
+			if l.Name == nodeListener {
+				return listenerAddress(l), true
+			}
 		}
 	}
 	return "", false

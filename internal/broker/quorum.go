@@ -15,7 +15,7 @@ func (b *Broker) Quorum(ctx context.Context) (protocol.Quorum, error) {
 	}
 	out := protocol.Quorum{Leader: r.Quorum.Leader, Epoch: int32(r.Quorum.Term), Commit: int64(r.Quorum.Commit)}
 	for _, m := range r.Quorum.Members {
-		p := protocol.QuorumMember{Node: m.Node, Voter: m.Voter, End: int64(m.Last), HeardMs: -1}
+		p := protocol.QuorumMember{Node: m.Node, Directory: directoryOf(b.Image().Brokers[m.Node]), Voter: m.Voter, End: int64(m.Last), HeardMs: -1}
 		if !m.Heard.IsZero() {
 			p.HeardMs = m.Heard.UnixMilli()
 		}

@@ -56,5 +56,5 @@ func samePartitions(a, b []Partition) bool {
 }
 
 func sameBroker(a, b *Broker) bool {
-	return a == b || a.ID == b.ID && a.Rack == b.Rack && a.Fenced == b.Fenced && a.Epoch == b.Epoch && slices.Equal(a.Listeners, b.Listeners)
+	return a == b || a.ID == b.ID && a.Rack == b.Rack && a.Fenced == b.Fenced && a.Epoch == b.Epoch && a.Directory == b.Directory && slices.Equal(a.Listeners, b.Listeners)
 }

@@ -73,6 +73,8 @@ type Broker struct {
 	Rack      string     `json:"rack,omitempty"`
 	Listeners []Listener `json:"listeners"` // advertised
 	Fenced    bool       `json:"fenced,omitempty"`
+	// Directory is the id of the directory that the broker's votes are in; empty: not known.
+	Directory string `json:"directory,omitempty"`
 	// Epoch is the index of the metadata log at which this registration was made: a later process of the same broker has a higher one.
 	// Set by Apply, ignored in a command.
 	Epoch int64 `json:"epoch"`
