@@ -19,7 +19,7 @@ func (s *Server) describeCluster(_ context.Context, c *call) (kmsg.Response, err
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 	image := s.backend.Image()
 	resp.ClusterID = image.ClusterID
-	resp.ControllerID = s.backend.Controller()
+	resp.ControllerID = s.controller(image)
 	resp.ClusterAuthorizedOperations = operations(req.IncludeClusterAuthorizedOperations, clusterOperations)
 	if req.Version >= 1 && req.EndpointType != brokerEndpoints {
 		err := refuse(codeUnsupportedEndpointType, "endpoint type %d is not known", req.EndpointType)

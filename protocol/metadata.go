@@ -24,7 +24,7 @@ func (s *Server) metadata(ctx context.Context, c *call) (kmsg.Response, error) {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	refused := s.createMissing(ctx, req)
 	image := s.backend.Image()
-	resp.ControllerID = s.backend.Controller()
+	resp.ControllerID = s.controller(image)
 	if image.ClusterID != "" {
 		resp.ClusterID = &image.ClusterID
 	}
@@ -108,6 +108,23 @@ func (s *Server) createMissing(ctx context.Context, req *kmsg.MetadataRequest) m
 		}
 	}
 	return refused
+}
+
+// controller is where clients are to send what changes the cluster: the node that leads it, if that is a broker that is there; else any broker, this one first, for all
+// forward. While nobody leads, -1 would be true, and kafkajs would look for broker -1 and fail.
+func (s *Server) controller(image *metadata.Image) int32 {
+	there := func(id int32) bool { b := image.Brokers[id]; return b != nil && !b.Fenced }
+	for _, id := range []int32{s.backend.Controller(), s.backend.NodeID()} {
+		if there(id) {
+			return id
+		}
+	}
+	for _, b := range sortedBy(image.Brokers) {
+		if there(b.ID) {
+			return b.ID
+		}
+	}
+	return -1
 }
 
 // internalTopics are created by the coordinators that need them, never because a client asks.
