@@ -62,7 +62,7 @@ type child struct {
 }
 
 func (k *kafkajs) start(args ...string) (*child, error) {
-	c := &child{command: exec.Command("node", append([]string{k.path, strings.Join(k.crowd.cluster.addresses(), ",")}, args...)...), lines: make(chan line, 2*stuckBuffer)} // more than can be waiting: nobody reads while a record is handed over
+	c := &child{command: exec.Command("node", append([]string{"--no-warnings", k.path, strings.Join(k.crowd.cluster.addresses(), ",")}, args...)...), lines: make(chan line, 2*stuckBuffer)} // more than can be waiting: nobody reads while a record is handed over
 	c.command.Stderr = os.Stderr
 	c.command.SysProcAttr = endWithParent()
 	var err error
