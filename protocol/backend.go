@@ -98,4 +98,6 @@ type LogDirReplica struct {
 	Topic     string
 	Partition int32
 	Bytes     int64
+	Lag       int64 // how far its log end is ahead of its high watermark; of a future replica, bytes that it lacks
+	Future    bool  // being copied here, to replace the replica in another directory
 }

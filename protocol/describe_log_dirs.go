@@ -41,7 +41,7 @@ func (s *Server) describeLogDirs(_ context.Context, c *call) (kmsg.Response, err
 				out.Topics = append(out.Topics, t)
 			}
 			p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-			p.Partition, p.Size = r.Partition, r.Bytes
+			p.Partition, p.Size, p.OffsetLag, p.IsFuture = r.Partition, r.Bytes, r.Lag, r.Future
 			out.Topics[i].Partitions = append(out.Topics[i].Partitions, p)
 		}
 		resp.Dirs = append(resp.Dirs, out)

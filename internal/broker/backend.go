@@ -31,12 +31,14 @@ func (b *Broker) Partition(topic metadata.TopicID, number int32) *partition.Part
 
 // Leader implements protocol.Backend. A replica here knows its leader from Raft; of other partitions, brokers tell each other.
 func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch int32) {
-	if p := b.Partition(topic, number); p != nil && p.Err() == nil { // a replica that stopped hears nothing any more
+	node, epoch = -1, -1
+	if p := b.Partition(topic, number); p != nil {
 		if node, epoch, _ = p.Leader(); node >= 0 {
 			return node, epoch
 		}
-	} else {
-		node, epoch = -1, -1
+		if p.Err() != nil { // a replica that stopped hears nothing any more
+			epoch = -1
+		}
 	}
 	if s, ok := b.leaders.find(place{topic, number}); ok && s.epoch > epoch { // a replica that was opened just now has heard of nobody
 		return s.node, s.epoch

@@ -14,6 +14,7 @@ import (
 	"github.com/barnabas-log/barnabas/consumergroup"
 	"github.com/barnabas-log/barnabas/internal/config"
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/protocol"
 	"github.com/barnabas-log/barnabas/replication"
 	"go.uber.org/zap"
@@ -34,6 +35,10 @@ type Options struct {
 	// NodeListener and NodeDial stand in for the network between nodes, in tests: where the others reach this one, and how it reaches them. nil: TCP.
 	NodeListener net.Listener
 	NodeDial     func(ctx context.Context, address string) (net.Conn, error)
+	// FS stands in for the machine's file system, for what partitions keep there; in tests. nil: the machine's.
+	FS vfs.FS
+
+	measure func(path string) (volume, error) // stands in for what the system says of a file system; nil: what it says
 }
 
 // Broker is one node. Open it, then Close it.
@@ -43,7 +48,8 @@ type Broker struct {
 	nodeID int32
 	logger *zap.Logger
 
-	lock       *directoryLock
+	dirs       *dataDirs
+	promises   os.FileInfo // of the directory of votes and metadata
 	node       *replication.Node
 	meta       *replication.Metadata
 	machine    *metadataMachine
@@ -86,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 
 func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	var err error
-	if b.lock, err = lockDirectory(b.config.LogDir, b.nodeID); err != nil {
+	if err = b.openDirs(); err != nil {
 		return err
 	}
 	if err := b.observe(); err != nil {
@@ -95,7 +101,11 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.leaders, b.members, b.refetcher = newLeaders(b), newMembers(b), newRefetcher(b)
-	b.hosting = newHosting(b, filepath.Join(b.config.LogDir, "topics"))
+	homes, err := openHomes(b.dirs.meta.path)
+	if err != nil {
+		return err
+	}
+	b.hosting = newHosting(b, homes)
 	b.groups = consumergroup.NewService(b.groupOptions())
 	b.server = protocol.NewServer(b, b.serverOptions())
 	if err := b.openMetadata(background); err != nil {
@@ -112,6 +122,8 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 		return err
 	}
 	b.running.Go(func() { b.follow(background) })
+	b.running.Go(func() { b.watchDisks(background) })
+	b.running.Go(func() { b.nurse(background) })
 	b.running.Go(func() { b.refetcher.run(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
 	if b.config.Compact {
@@ -142,12 +154,13 @@ func (b *Broker) openMetadata(background context.Context) error {
 	b.remembered.open(b.metadataDir(), b.logger)
 	b.controller = metadata.New(b.state, proposer{b}, b.controllerOptions())
 	b.node, err = replication.OpenNode(replication.NodeOptions{
-		NodeID: b.nodeID,
-		Dir:    filepath.Join(b.config.LogDir, "raft"),
-		Logger: b.logger,
-		Listen: nodeListen(b.config),
-		Peers:  b.peerAddress,
-		Answer: b.answer,
+		NodeID:   b.nodeID,
+		Dir:      filepath.Join(b.dirs.meta.path, raftName),
+		Writable: b.keepsPromises,
+		Logger:   b.logger,
+		Listen:   nodeListen(b.config),
+		Peers:    b.peerAddress,
+		Answer:   b.answer,
 
 		Listener: b.opts.NodeListener,
 		Dial:     b.opts.NodeDial,
@@ -182,9 +195,6 @@ func (b *Broker) clusterID() string {
 
 // openPartitions opens what the metadata gives to this node.
 func (b *Broker) openPartitions() error {
-	if err := os.MkdirAll(b.hosting.root, 0o755); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
-	}
 	if err := b.hosting.sweep(b.Image()); err != nil {
 		return err
 	}
@@ -333,8 +343,8 @@ func (b *Broker) Close(ctx context.Context) error {
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
 	}
-	if b.lock != nil {
-		errs = append(errs, b.lock.release())
+	if b.dirs != nil {
+		errs = append(errs, b.dirs.close())
 	}
 	return errors.Join(errs...)
 }

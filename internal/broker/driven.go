@@ -28,10 +28,12 @@ func (d *driven) Resign(term log.Term, leader int32) {
 	d.hosting.changed.wake()
 }
 
-// Failed tells the partition first. A replica that failed because its files are corrupt is fetched anew.
+// Failed tells the partition first. The refetcher looks after a replica whose files are corrupt, the nurse after any other.
 func (d *driven) Failed(err error) {
 	d.Partition.Failed(err)
 	d.hosting.b.refetcher.suspect(d.replica.place(), err)
+	d.hosting.ailing.wake()
+	d.hosting.changed.wake()
 }
 
 // broadcast wakes everyone who waits, any number of times.

@@ -243,3 +243,27 @@ func numbered(prefix string, count int) []string {
 	}
 	return values
 }
+
+// startSeveralDirs opens a node with two data directories.
+func startSeveralDirs(t *testing.T, settings ...string) *node {
+	t.Helper()
+	dir := t.TempDir()
+	return start(t, append(settings, "log.dirs="+filepath.Join(dir, "first")+","+filepath.Join(dir, "second"))...)
+}
+
+// tryAgain opens the node, with partitions that may be offline.
+func (n *node) tryAgain() {
+	n.Helper()
+	var err error
+	if n.broker, err = tryOpen(settingsOf(n.dir, n.settings...)); err != nil {
+		n.Fatal(err)
+	}
+	n.greet()
+}
+
+// offsetsOf names one offset of partition 0 of a topic.
+func offsetsOf(topic string, offset int64) kadm.Offsets {
+	var o kadm.Offsets
+	o.AddOffset(topic, 0, offset, -1)
+	return o
+}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,8 @@ const syncLimit = 32
 type replica struct {
 	topic  *metadata.Topic // as it was when the replica was opened
 	number int32
-	dir    string
+	dir    string   // "" while home is unknown
+	home   *dataDir // where dir lies; nil while that is unknown
 	part   *partition.Partition
 	group  *replication.Group
 	// inSync is how many replicas were in sync when it was looked at last (watchInSync).
@@ -53,8 +53,8 @@ type hostedTopic struct {
 
 // hosting starts and stops partitions so that what runs here is what the image says. Look-ups take no lock.
 type hosting struct {
-	b    *Broker
-	root string // directory that holds a directory for each topic
+	b     *Broker
+	homes *homes // in which directory each replica lives
 
 	// mu serialises converge; topics is replaced, never changed, under it.
 	mu     sync.Mutex
@@ -63,10 +63,11 @@ type hosting struct {
 	remover *log.Remover  // of the files that nobody needs any more
 	syncs   chan struct{} // one element for each fdatasync under way on this node
 	changed broadcast     // leadership of any partition, or a partition opened or closed
+	ailing  broadcast     // a replica has stopped, or a directory is back
 }
 
-func newHosting(b *Broker, root string) *hosting {
-	h := &hosting{b: b, root: root, syncs: make(chan struct{}, syncLimit), remover: log.NewRemover(nil, b.logger)}
+func newHosting(b *Broker, homes *homes) *hosting {
+	h := &hosting{b: b, homes: homes, syncs: make(chan struct{}, syncLimit), remover: log.NewRemover(b.opts.FS, b.logger)}
 	h.topics.Store(&map[metadata.TopicID]*hostedTopic{})
 	return h
 }
@@ -169,15 +170,10 @@ func (h *hosting) missing(t *hostedTopic, topic *metadata.Topic) []*replica {
 	var out []*replica
 	for number, p := range topic.Partitions {
 		if t.replicas[number].Load() == nil && slices.Contains(p.Replicas, h.b.nodeID) {
-			out = append(out, &replica{topic: topic, number: int32(number), dir: h.dir(topic, int32(number))})
+			out = append(out, &replica{topic: topic, number: int32(number)})
 		}
 	}
 	return out
-}
-
-// dir is where a partition's files live. The topic's id is part of the name, so that a topic created again never meets the files of its predecessor.
-func (h *hosting) dir(topic *metadata.Topic, number int32) string {
-	return filepath.Join(h.root, topic.Name, fmt.Sprintf("%d.%s", number, topic.ID))
 }
 
 func groupID(topic metadata.TopicID, number int32) string { return fmt.Sprintf("%s-%d", topic, number) }
@@ -193,21 +189,25 @@ func (h *hosting) open(r *replica, image *metadata.Image) {
 func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	logger := h.b.logger.With(zap.String("topic", r.topic.Name), zap.Int32("partition", r.number))
 	config := h.b.partitionConfig(r.topic, image)
-	if err := os.MkdirAll(filepath.Dir(r.dir), 0o755); err != nil {
-		return fmt.Errorf("make topic directory: %w", err)
-	}
-	if err := h.b.refetcher.mayOpen(r); err != nil {
+	fresh, err := h.house(r)
+	if err != nil {
 		return err
 	}
-	l, err := log.Open(r.dir, log.Options{Config: config.Log, Logger: logger, SyncSlots: h.syncs, Remover: h.remover, Metrics: h.b.observed.log})
+	l, err := log.Open(r.dir, log.Options{Config: config.Log, FS: h.b.opts.FS, Logger: logger, SyncSlots: h.syncs, Remover: h.remover, Metrics: h.b.observed.log})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
+	}
+	if fresh {
+		if err := h.homes.enter(r.home.identity(), r.place()); err != nil {
+			return errors.Join(err, l.Close())
+		}
 	}
 	assignment := r.topic.Partitions[r.number]
 	assigned := assignment.Replicas
 	r.inSync.Store(int32(len(assigned)))
 	p, err := partition.Open(partition.Options{Topic: r.topic.Name, Number: r.number, NodeID: h.b.nodeID, Log: l, Config: config, Logger: logger,
 		InSyncCount: func() int { return int(r.inSync.Load()) }, Metrics: h.b.observed.partition,
+		Room: r.room, Alone: func() bool { return len(assigned) == 1 },
 		Suspect: func(err error) { h.b.refetcher.suspect(r.place(), err) }})
 	if err != nil {
 		return errors.Join(fmt.Errorf("open partition: %w", err), l.Close())
@@ -218,6 +218,7 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 		Machine:   &driven{Partition: p, hosting: h, replica: r},
 		Voters:    h.founders(&assignment),
 		Preferred: assigned[0] == h.b.nodeID,
+		Room:      r.room,
 		Bind:      func(g *replication.Group) { p.Bind(g) },
 	}
 	if r.anew != nil {
@@ -276,7 +277,9 @@ func (h *hosting) deleteTopic(work *errgroup.Group, t *hostedTopic) {
 		})
 	}
 	left.Wait()
-	_ = os.Remove(filepath.Join(h.root, topic.Name)) // stays when a successor of the same name lives in it
+	for _, d := range h.b.dirs.data {
+		_ = os.Remove(filepath.Join(d.topics(), topic.Name)) // stays when a successor of the same name lives in it
+	}
 }
 
 func (h *hosting) delete(r *replica) error {
@@ -288,6 +291,9 @@ func (h *hosting) delete(r *replica) error {
 	if err := h.b.node.Forget(groupID(r.topic.ID, r.number)); err != nil {
 		return fmt.Errorf("forget vote: %w", err)
 	}
+	if err := h.homes.leave(r.place()); err != nil || r.dir == "" {
+		return err
+	}
 	kept, err := aside(r.dir)
 	for _, dir := range kept {
 		err = errors.Join(err, h.discard(dir))
@@ -297,7 +303,7 @@ func (h *hosting) delete(r *replica) error {
 
 // discard has the directory of a partition removed, in the background, and that of its topic if it is empty then.
 func (h *hosting) discard(dir string) error {
-	return log.Remove(nil, dir, h.remover, func() { h.vacate(filepath.Dir(dir)) })
+	return log.Remove(h.b.opts.FS, dir, h.remover, func() { h.vacate(filepath.Dir(dir)) })
 }
 
 // vacate removes the directory of a topic unless something is in it.
@@ -322,45 +328,6 @@ func (h *hosting) close() error {
 	err := work.Wait()
 	h.topics.Store(&map[metadata.TopicID]*hostedTopic{})
 	return err
-}
-
-// sweep removes what deletions left behind when the node stopped in their middle: directories of topics that the image does not know, and of partitions that it
-// gives to others. Called once, before the
-// first converge, when the image is known to be current.
-func (h *hosting) sweep(image *metadata.Image) error {
-	topics, err := os.ReadDir(h.root)
-	if err != nil {
-		return fmt.Errorf("read data directory: %w", err)
-	}
-	for _, topic := range topics {
-		dir := filepath.Join(h.root, topic.Name())
-		if err := log.Sweep(nil, dir, h.remover, func() { h.vacate(dir) }); err != nil {
-			return err
-		}
-		partitions, err := os.ReadDir(dir)
-		if err != nil {
-			return fmt.Errorf("read topic directory: %w", err)
-		}
-		for _, p := range partitions {
-			number, id, ok := strings.Cut(p.Name(), ".")
-			if !ok || log.Removed(p.Name()) {
-				continue
-			}
-			id, _ = withoutAside(id)
-			if t := image.Topics[topic.Name()]; t != nil && t.ID.String() == id && h.assigned(t, number) {
-				continue
-			}
-			if err := h.b.node.Forget(id + "-" + number); err != nil {
-				return err
-			}
-			h.b.logger.Info("removing the files of a partition that was deleted or has moved away", zap.String("directory", filepath.Join(dir, p.Name())))
-			if err := h.discard(filepath.Join(dir, p.Name())); err != nil {
-				return err
-			}
-		}
-		_ = os.Remove(dir) // stays when it is not empty
-	}
-	return nil
 }
 
 // assigned says whether this node has a replica of the partition with that number.

@@ -67,7 +67,7 @@ func (b *Broker) restorePreferred(ctx context.Context) {
 			if _, _, here := r.part.Leader(); !here || preferred == b.nodeID || ctx.Err() != nil {
 				return
 			}
-			if broker := image.Brokers[preferred]; broker == nil || broker.Fenced || !slices.Contains(r.group.InSync(), preferred) {
+			if broker := image.Brokers[preferred]; broker == nil || broker.Fenced || !slices.Contains(r.group.InSync(), preferred) || !b.roomAt(ctx, preferred, r.place()) {
 				return
 			}
 			b.transfer(ctx, r, preferred)

@@ -12,7 +12,6 @@ import (
 	"github.com/barnabas-log/barnabas/log"
 	"github.com/barnabas-log/barnabas/partition"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 // httpCloseLimit bounds how long the end of the node waits for HTTP requests in hand; a profile may take half a minute.
@@ -96,8 +95,10 @@ var (
 	lagSum         = metrics.Gauge("replication_lag_records", "Records in the logs of this node that are not applied yet (log end less high watermark), over all its replicas.")
 	lagMost        = metrics.Gauge("replication_lag_max_records", "The same, of the replica that is furthest behind.")
 	topicBytes     = metrics.Gauge("topic_bytes", "Bytes of the segments on this node, by topic; beyond 1000 topics together as \"other\".", "topic")
-	diskTotal      = metrics.Gauge("data_directory_size_bytes", "Size of the file system that holds the data directory.")
-	diskUsable     = metrics.Gauge("data_directory_free_bytes", "Bytes of it that this node may still use.")
+	diskTotal      = metrics.Gauge("data_directory_size_bytes", "Size of the file system that holds a data directory.", "directory")
+	diskUsable     = metrics.Gauge("data_directory_free_bytes", "Bytes of it that this node may still use.", "directory")
+	diskOffline    = metrics.Gauge("data_directory_offline", "1 while a data directory is out of service: it is gone, read-only, or could not be locked.", "directory")
+	diskFull       = metrics.Gauge("data_directory_full", "1 while produces are refused because the disk has reached its reserve.", "directory")
 	controller     = metrics.Gauge("controller_active", "1 on the node that leads the metadata group: over a cluster, the sum is 1.")
 	imageIndex     = metrics.Gauge("metadata_applied_index", "Index of the metadata log up to which this node knows the cluster's state.")
 	brokers        = metrics.Gauge("cluster_brokers", "Brokers that are registered, by whether they are heard of.", "state")
@@ -112,7 +113,7 @@ var (
 // publish adds the figures of the broker itself.
 func (b *Broker) publish() {
 	r := b.observed.registry
-	r.Sample(b.lookReplicas, ready, replicasHere, replicasLed, offline, underReplica, underMinimum, lagSum, lagMost, topicBytes, diskTotal, diskUsable)
+	r.Sample(b.lookReplicas, ready, replicasHere, replicasLed, offline, underReplica, underMinimum, lagSum, lagMost, topicBytes, diskTotal, diskUsable, diskOffline, diskFull)
 	r.Sample(b.lookCluster, leaderless, controller, imageIndex, brokers, topics, partitions)
 	r.Sample(b.lookGroups, groupsByState, groupMembers, groupLag, groupLagLeftBy)
 }
@@ -158,11 +159,7 @@ func (b *Broker) lookReplicas(emit metrics.Emit) {
 	for topic, n := range bytes {
 		emit(topicBytes, float64(n), topic)
 	}
-	var volume unix.Statfs_t
-	if unix.Statfs(b.config.LogDir, &volume) == nil {
-		emit(diskTotal, float64(volume.Blocks)*float64(volume.Bsize))
-		emit(diskUsable, float64(volume.Bavail)*float64(volume.Bsize))
-	}
+	b.lookDisks(emit)
 }
 
 // lookCluster reports what this node knows of the cluster.

@@ -56,4 +56,20 @@ func (l *directoryLock) claim(dir string, node int32) error {
 	return fmt.Errorf("data directory %s belongs to node %s, and this is node %d (node.id)", dir, text, node)
 }
 
+// check says whether dir still is the directory that was locked: it may have been removed, unmounted, or another may have taken its place.
+func (l *directoryLock) check(dir string) error {
+	held, err := l.file.Stat()
+	if err != nil {
+		return fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	there, err := os.Stat(l.file.Name())
+	if err != nil {
+		return fmt.Errorf("data directory %s is gone: %w", dir, err)
+	}
+	if !os.SameFile(held, there) {
+		return fmt.Errorf("data directory %s is gone, and another has taken its place", dir)
+	}
+	return nil
+}
+
 func (l *directoryLock) release() error { return l.file.Close() }

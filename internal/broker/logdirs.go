@@ -2,29 +2,41 @@ package broker
 
 import (
 	"cmp"
-	"path/filepath"
 	"slices"
 
+	"github.com/barnabas-log/barnabas/internal/metrics"
 	"github.com/barnabas-log/barnabas/protocol"
-	"golang.org/x/sys/unix"
 )
 
 // LogDirs implements protocol.Backend.
 func (b *Broker) LogDirs() []protocol.LogDir {
-	dir := protocol.LogDir{Path: b.config.LogDir, TotalBytes: -1, UsableBytes: -1}
-	if absolute, err := filepath.Abs(dir.Path); err == nil {
-		dir.Path = absolute
+	all := make([]protocol.LogDir, len(b.dirs.data))
+	for i, d := range b.dirs.data {
+		dir := protocol.LogDir{Path: d.path, TotalBytes: -1, UsableBytes: -1, Err: d.err()}
+		if v, err := d.room.measure(d.path); err == nil {
+			dir.TotalBytes, dir.UsableBytes = v.total, v.usable
+		}
+		b.hosting.each(func(r *replica) {
+			if r.home == d {
+				dir.Replicas = append(dir.Replicas, protocol.LogDirReplica{Topic: r.topic.Name, Partition: r.number, Bytes: r.part.Size(), Lag: r.part.Lag()})
+			}
+		})
+		slices.SortFunc(dir.Replicas, func(x, y protocol.LogDirReplica) int {
+			return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
+		})
+		all[i] = dir
 	}
-	var volume unix.Statfs_t
-	if dir.Err = unix.Statfs(b.config.LogDir, &volume); dir.Err == nil {
-		dir.TotalBytes = int64(volume.Blocks) * int64(volume.Bsize)
-		dir.UsableBytes = int64(volume.Bavail) * int64(volume.Bsize)
+	return all
+}
+
+// lookDisks reports the data directories.
+func (b *Broker) lookDisks(emit metrics.Emit) {
+	for _, d := range b.dirs.all() {
+		emit(diskOffline, truth(d.err() != nil), d.path)
+		emit(diskFull, truth(d.room.full.Load()), d.path)
+		if v, err := d.room.measure(d.path); err == nil {
+			emit(diskTotal, float64(v.total), d.path)
+			emit(diskUsable, float64(v.usable), d.path)
+		}
 	}
-	b.hosting.each(func(r *replica) {
-		dir.Replicas = append(dir.Replicas, protocol.LogDirReplica{Topic: r.topic.Name, Partition: r.number, Bytes: r.part.Size()})
-	})
-	slices.SortFunc(dir.Replicas, func(x, y protocol.LogDirReplica) int {
-		return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
-	})
-	return []protocol.LogDir{dir}
 }

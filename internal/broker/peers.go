@@ -18,14 +18,15 @@ const nodeListener = "barnabas.node"
 
 // question is what one node asks another. Exactly one field is set.
 type question struct {
-	Propose []byte   `json:"propose,omitempty"` // a command for the metadata group, for the node that leads it
-	Beat    *beat    `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
-	Led     *led     `json:"led,omitempty"`     // what the asking node leads
-	Join    *joining `json:"join,omitempty"`    // the asking node wants to follow the metadata group
-	Leave   *leaving `json:"leave,omitempty"`   // a node no longer follows it
-	Elect   *elect   `json:"elect,omitempty"`   // hand a partition to the replica that is preferred
-	Voting  *voting  `json:"voting,omitempty"`  // give a node a vote on the metadata, or take it
-	Quorum  bool     `json:"quorum,omitempty"`  // how does the metadata group stand?
+	Propose []byte        `json:"propose,omitempty"` // a command for the metadata group, for the node that leads it
+	Beat    *beat         `json:"beat,omitempty"`    // "I am alive", for the node that leads the metadata group
+	Led     *led          `json:"led,omitempty"`     // what the asking node leads
+	Join    *joining      `json:"join,omitempty"`    // the asking node wants to follow the metadata group
+	Leave   *leaving      `json:"leave,omitempty"`   // a node no longer follows it
+	Elect   *elect        `json:"elect,omitempty"`   // hand a partition to the replica that is preferred
+	Room    *ledPartition `json:"room,omitempty"`    // does the asked node's replica take records?
+	Voting  *voting       `json:"voting,omitempty"`  // give a node a vote on the metadata, or take it
+	Quorum  bool          `json:"quorum,omitempty"`  // how does the metadata group stand?
 
 	Compacted *compacted `json:"compacted,omitempty"` // how far have you compacted what I lead?
 	Refetch   *refetch   `json:"refetch,omitempty"`   // the asking node has lost a replica
@@ -37,6 +38,7 @@ type reply struct {
 	Unknown bool            `json:"unknown,omitempty"` // the broker that beats is not registered
 	Error   *metadata.Error `json:"error,omitempty"`
 	Leader  int32           `json:"leader,omitempty"`
+	Room    bool            `json:"room,omitempty"`
 
 	Quorum    *replication.Quorum `json:"quorum,omitempty"`
 	Compacted []log.Offset        `json:"compacted,omitempty"`
@@ -90,6 +92,8 @@ func (b *Broker) answer(ctx context.Context, from int32, body []byte) ([]byte, e
 		r = b.elect(ctx, *q.Elect)
 	case q.Compacted != nil:
 		r.Compacted = b.howFarCompacted(*q.Compacted)
+	case q.Room != nil:
+		r = b.hasRoom(*q.Room)
 	case q.Voting != nil:
 		r = b.vote(ctx, *q.Voting)
 	case q.Quorum:
