@@ -40,6 +40,7 @@ func findKafkajs(crowd *crowd, path string) (*kafkajs, error) {
 
 // line is what the program prints. See test/clients/kafkajs/chaos.js.
 type line struct {
+	Ready     bool
 	Topic     string
 	Partition int32
 	Count     int
@@ -133,6 +134,7 @@ type kafkajsProducer struct {
 	sent    int64
 	open    map[history.Partition][]handed // not answered, oldest first
 	unheard int
+	ready   bool // it reads what it is given; before, writing to it could take for ever
 }
 
 func (k *kafkajs) produceOnce(stop, giveUp context.Context, r *rand.Rand, share float64) (unheard int, err error) {
@@ -152,7 +154,7 @@ func (k *kafkajs) produceOnce(stop, giveUp context.Context, r *rand.Rand, share 
 				p.hear(l)
 			}
 		case <-tick.C:
-			if due = min(due+float64(k.crowd.rate)*share/100, float64(k.crowd.rate)); p.unheard > stuckBuffer {
+			if due = min(due+float64(k.crowd.rate)*share/100, float64(k.crowd.rate)); !p.ready || p.unheard > stuckBuffer {
 				due = 0
 			}
 			for ; due >= 1 && alive; due-- {
@@ -182,6 +184,10 @@ func (p *kafkajsProducer) send(input io.Writer, r *rand.Rand) error {
 
 // hear of what became of the oldest records of a partition.
 func (p *kafkajsProducer) hear(l line) {
+	if l.Ready {
+		p.ready = true
+		return
+	}
 	at := history.Partition{Topic: l.Topic, Number: l.Partition}
 	if l.Error != "" {
 		p.crowd.odd("kafkajs: produce: %s", l.Error)

@@ -1,7 +1,8 @@
 // kafkajs as a producer and as a member of a group, for `bench chaos`: it says of each record what became of it.
 //
 //   node chaos.js BROKERS produce              reads   {"topic", "partition", "value"}                         a record, bytes in base64
-//                                              writes  {"topic", "partition", "count", "base"}                 so many records, the oldest not answered, begin at offset base
+//                                              writes  {"ready": true}                                        it is connected, and reads from now on
+//                                                      {"topic", "partition", "count", "base"}                 so many records, the oldest not answered, begin at offset base
 //                                                      {"topic", "partition", "count", "error"}                nobody knows what became of them; the program ends
 //   node chaos.js BROKERS group GROUP TOPICS   writes  {"joined": {topic: [partition]}}                        after each rebalance
 //                                                      {"topic", "partition", "records": [[offset, value]]}    a batch
@@ -60,6 +61,7 @@ class Lane {
 async function produce() {
   const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false })
   await producer.connect()
+  print({ ready: true })
   const lanes = new Map()
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const { topic, partition, value } = JSON.parse(line)
