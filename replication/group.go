@@ -179,9 +179,18 @@ func (g *Group) fail(cause error) {
 	g.logger.Error("replica stopped", zap.Error(cause))
 	g.machine.Failed(err)
 	g.wake()
+	g.bequeath()
 }
 
-// Close stops the group. When it returns the machine is no longer called and the log no longer used. Safe to call twice. It waits for a write under way.
+// bequeath finds the group another leader if this replica leads, which is about to go while its node lives on.
+func (g *Group) bequeath() {
+	if g.role() == raft.Leader {
+		g.node.network.spawn(g.abdicate)
+	}
+}
+
+// Close stops the group. When it returns the machine is no longer called and the log no longer used. Safe to call twice. It waits for a write under way. What this
+// replica leads another one is told to take over, but Transfer before is quicker and loses no proposal.
 func (g *Group) Close() error {
 	g.closed.Do(func() {
 		g.mu.Lock()
@@ -189,6 +198,7 @@ func (g *Group) Close() error {
 		g.dropLocked()
 		g.mu.Unlock()
 		g.node.detector.forget(g)
+		g.bequeath()
 		g.endpoint.close()
 		if r := g.raft.Load(); r != nil {
 			_ = r.Shutdown().Error()

@@ -56,6 +56,7 @@ type Metadata struct {
 	machine MetadataMachine
 	logger  *zap.Logger
 	bolt    *raftboltdb.BoltStore
+	watch   stallWatch
 	// changing is held by whoever changes the voters. Capacity 1.
 	changing chan struct{}
 
@@ -206,6 +207,9 @@ func (m *Metadata) forget(token uint64) {
 }
 
 func (m *Metadata) dropLocked() {
+	if !m.leading {
+		m.watch.suspended.Store(false)
+	}
 	for token, done := range m.pending {
 		done <- result{err: ErrLeadershipLost}
 		delete(m.pending, token)
@@ -260,9 +264,6 @@ func (m *Metadata) hint(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse)
 // termOf is not asked: raft itself tells the commit index.
 func (m *Metadata) termOf(log.Index) (log.Term, error) { return 0, errNotFound }
 
-// stalled is not watched for the metadata group.
-func (m *Metadata) stalled() bool { return false }
-
 // metadataStore is the bolt log store, watched: the tokens of local proposals are not stored, and the first entry of a leadership is noticed.
 type metadataStore struct {
 	*raftboltdb.BoltStore
@@ -279,6 +280,8 @@ func (s *metadataStore) StoreLogs(logs []*raft.Log) error {
 	if local && !s.stable.stood(logs[0].Term) {
 		return fmt.Errorf("store entry %d of term %d: %w", logs[0].Index, logs[0].Term, errTerm)
 	}
+	s.metadata.watch.begin()
+	defer s.metadata.watch.end()
 	if err := s.metadata.node.opts.writable(); err != nil {
 		return fmt.Errorf("store entries: %w", err)
 	}

@@ -1,7 +1,9 @@
 package replication
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,36 +19,60 @@ type stallWatch struct {
 func (w *stallWatch) begin() { w.since.Store(time.Now().UnixNano()) }
 func (w *stallWatch) end()   { w.since.Store(0) }
 
-// stalled says whether this node should not lead any more, because a write hangs. It is asked with every heartbeat that raft wants to send, and by the detector. From the first time on
-// the machine has resigned, and heartbeats stay away until raft has given up its leadership as well, for want of contact.
-func (g *Group) stalled() bool {
-	if g.watch.suspended.Load() {
-		return true
+// stalled says whether a write has hung for longer than limit on the node that leads, or did in this leadership; the first time it says so as well. From then on the
+// machine has resigned, as far as h is concerned.
+func (w *stallWatch) stalled(h *herald, limit time.Duration) (stalled, first bool) {
+	if w.suspended.Load() {
+		return true, false
 	}
-	since := g.watch.since.Load()
-	if since == 0 || time.Since(time.Unix(0, since)) < g.node.opts.Timing.Stall {
-		return false
+	since := w.since.Load()
+	if since == 0 || time.Since(time.Unix(0, since)) < limit {
+		return false, false
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.leading {
-		return false
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.leading || w.suspended.Load() {
+		return w.suspended.Load(), false
 	}
-	g.logger.Error("a write hangs: leadership given up", zap.Duration("stall", g.node.opts.Timing.Stall))
-	g.watch.suspended.Store(true)
-	g.won = 0
-	g.dropLocked()
-	g.wake()
-	g.node.network.spawn(g.abdicate)
-	return true
+	w.suspended.Store(true)
+	h.won = 0
+	h.lost()
+	h.wake()
+	return true, true
 }
 
-// abdicate tells the first follower that can be reached to stand: the others follow its node's leader for as long as that node lives.
+// stalled says whether this node should not lead any more, because a write hangs. It is asked with every heartbeat that raft wants to send, and by the detector. From the first time on
+// the machine has resigned, and heartbeats stay away until raft has given up its leadership as well, for want of contact. A sole voter has nobody to give it to.
+func (g *Group) stalled() bool {
+	if g.watch.since.Load() == 0 && !g.watch.suspended.Load() || len(g.voters()) < 2 {
+		return false
+	}
+	stalled, first := g.watch.stalled(&g.herald, g.node.opts.Timing.Stall)
+	if first {
+		g.logger.Error("a write hangs: leadership given up", zap.Duration("stall", g.node.opts.Timing.Stall))
+		g.node.network.spawn(g.abdicate)
+	}
+	return stalled
+}
+
+// stalled is asked with every heartbeat, as a partition's group is. The others elect by themselves when heartbeats stay away.
+func (m *Metadata) stalled() bool {
+	stalled, first := m.watch.stalled(&m.herald, m.node.opts.Timing.Stall)
+	if first {
+		m.logger.Error("a write of metadata hangs: leadership given up", zap.Duration("stall", m.node.opts.Timing.Stall))
+	}
+	return stalled
+}
+
+// abdicate tells a follower that can be reached to stand, the one that has most first: the others follow this node's leader for as long as the node lives.
 func (g *Group) abdicate() {
-	for _, v := range g.voters() {
-		if v == g.self || g.node.network.peer(v).lost.Load() {
-			continue
-		}
+	heirs := slices.DeleteFunc(g.voters(), func(v int32) bool { return v == g.self || g.node.network.peer(v).lost.Load() })
+	slices.SortStableFunc(heirs, func(a, b int32) int {
+		has, _ := g.endpoint.matches.get(a)
+		other, _ := g.endpoint.matches.get(b)
+		return cmp.Compare(other, has)
+	})
+	for _, v := range heirs {
 		ctx, cancel := context.WithTimeout(g.node.network.ctx, g.node.opts.Timing.Silence)
 		_, err := g.node.network.peer(v).lines[laneControl].call(ctx, nil, kindStand, g.id, func(b []byte) []byte { return b })
 		cancel()
