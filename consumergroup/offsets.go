@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"unicode/utf16"
 )
@@ -172,6 +173,21 @@ func (s *shard) topicDeleted(topic string, until int64) {
 	slices.Sort(names)
 	for _, name := range names {
 		s.chores = append(s.chores, chore{group: name, topic: topic, until: until})
+	}
+}
+
+// keepTopics drops the offsets of topics that do not exist, as topicDeleted does.
+func (s *shard) keepTopics(exists func(string) bool, until int64) {
+	gone := map[string]bool{}
+	for _, g := range s.groups {
+		for topic := range g.offsets {
+			gone[topic] = gone[topic] || !exists(topic)
+		}
+	}
+	for _, topic := range slices.Sorted(maps.Keys(gone)) {
+		if gone[topic] {
+			s.topicDeleted(topic, until)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 	"unicode/utf16"
 
 	"github.com/barnabas-log/barnabas/internal/coordinator"
@@ -60,6 +61,12 @@ func (s *Service) TopicDeleted(name string) {
 	s.deleted[name] = at
 	s.mu.Unlock()
 	s.runtime.Notify(topicDeletedNotice{topic: name, at: at})
+}
+
+// KeepTopics drops the offsets of all topics that do not exist, as far as they were committed until at. It returns at once; exists is called by other goroutines later, and must
+// know every topic that there was at that time. For whoever begins to lead a partition: its predecessor may have died before it heard of a deletion.
+func (s *Service) KeepTopics(exists func(topic string) bool, at time.Time) {
+	s.runtime.Notify(keepTopicsNotice{exists: exists, at: at.UnixMilli()})
 }
 
 func (s *Service) deletedTopics() map[string]int64 {

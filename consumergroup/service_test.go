@@ -3,6 +3,7 @@ package consumergroup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -319,4 +320,37 @@ func BenchmarkLoad(b *testing.B) {
 	b.ReportMetric(float64(groups*offsets*b.N)/b.Elapsed().Seconds(), "records/s")
 	s.Close()
 	n.stop()
+}
+
+// The predecessor died before it heard that the topic was deleted.
+func TestOffsetsOfTopicsThatDoNotExistGo(t *testing.T) {
+	inOnePartition(t, func(t *testing.T, s *Service, n *node) {
+		commit := func(topic string) {
+			r := CommitRequest{Group: "g", Generation: -1, Retention: -1, Offsets: []CommitOffset{{TopicPartition{topic, 0}, Offset{Offset: 1}}}}
+			if codes := s.Commit(t.Context(), r); codes[0] != codeNone {
+				t.Fatal(name(codes[0]))
+			}
+		}
+		commit("gone")
+		commit("stays")
+		restart(s, n)
+		at := time.Now()
+		time.Sleep(time.Second)
+		commit("created since")
+		s.KeepTopics(func(topic string) bool { return topic == "stays" }, at)
+		time.Sleep(time.Second)
+		for range 2 {
+			offsets, _ := s.Fetch(t.Context(), FetchRequest{Group: "g"})
+			var topics []string
+			for _, o := range offsets {
+				topics = append(topics, o.Topic)
+			}
+			slices.Sort(topics)
+			if !slices.Equal(topics, []string{"created since", "stays"}) {
+				t.Errorf("left are %v", offsets)
+			}
+			restart(s, n)
+			time.Sleep(time.Second)
+		}
+	})
 }

@@ -49,6 +49,10 @@ type (
 		topic string
 		at    int64 // milliseconds since 1970
 	}
+	keepTopicsNotice struct {
+		exists func(topic string) bool
+		at     int64 // milliseconds since 1970
+	}
 )
 
 // Answers that need more than one value.
@@ -156,6 +160,8 @@ func (s *shard) Handle(now time.Time, caller *coordinator.Caller, message any, o
 		s.out.Reply(caller, s.deleteOffsets(&m))
 	case topicDeletedNotice:
 		s.topicDeleted(m.topic, m.at)
+	case keepTopicsNotice:
+		s.keepTopics(m.exists, m.at)
 	default:
 		panic(fmt.Sprintf("consumergroup: message of type %T", message))
 	}

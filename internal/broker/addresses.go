@@ -40,15 +40,6 @@ func (a *addresses) open(dir string, logger *zap.Logger) {
 	}
 }
 
-// write replaces the file as a whole. It need not survive a power cut: brokers register again.
-func (a *addresses) write(content []byte) error {
-	temporary := a.path + ".tmp"
-	if err := os.WriteFile(temporary, content, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(temporary, a.path)
-}
-
 func (a *addresses) find(id int32) (string, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,7 +64,7 @@ func (a *addresses) note(image *metadata.Image) {
 	}
 	content, err := json.Marshal(next)
 	if err == nil {
-		err = a.write(content)
+		err = replaceFile(a.path, content)
 	}
 	if err != nil {
 		a.logger.Warn("where the other nodes are found could not be written down", zap.Error(err))

@@ -60,6 +60,7 @@ type Broker struct {
 	leaders    *leaders
 	members    *members
 	joiners    joiners
+	orphans    *orphans
 	remembered addresses
 	groups     *consumergroup.Service
 	server     *protocol.Server
@@ -100,7 +101,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
-	b.leaders, b.members, b.refetcher = newLeaders(b), newMembers(b), newRefetcher(b)
+	b.leaders, b.members, b.refetcher, b.orphans = newLeaders(b), newMembers(b), newRefetcher(b), newOrphans(b)
 	homes, err := openHomes(b.dirs.meta.path)
 	if err != nil {
 		return err
@@ -130,6 +131,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 		b.running.Go(func() { newCleaner(b).run(background) })
 	}
 	b.running.Go(func() { b.members.speak(background) })
+	b.running.Go(func() { b.orphans.run(background) })
 	b.running.Go(func() { b.leaders.spread(background) })
 	if !b.config.Alone() {
 		b.running.Go(func() { b.watchInSync(background) })
@@ -151,7 +153,7 @@ func (b *Broker) openMetadata(background context.Context) error {
 	var err error
 	b.state = metadata.NewState(b.logger)
 	b.machine = &metadataMachine{State: b.state}
-	b.remembered.open(b.metadataDir(), b.logger)
+	b.remembered.open(b.dirs.meta.path, b.logger)
 	b.controller = metadata.New(b.state, proposer{b}, b.controllerOptions())
 	b.node, err = replication.OpenNode(replication.NodeOptions{
 		NodeID:   b.nodeID,
@@ -237,7 +239,7 @@ func (b *Broker) register(ctx context.Context) error {
 	if !b.config.Broker { // it votes, and hosts nothing
 		return nil
 	}
-	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack, Directory: b.ownDirectory()}
+	self := metadata.Broker{ID: b.nodeID, Rack: b.config.Rack, Directory: b.dirs.meta.identity()}
 	for i, l := range b.config.AdvertisedListeners {
 		if l.Port == 0 && i < len(b.listeners) {
 			l.Port = b.listeners[i].Addr().(*net.TCPAddr).Port

@@ -84,6 +84,7 @@ func (b *Broker) offsetsPartitions() int32 {
 func (b *Broker) partitionLed(r *replica, p *partition.Partition, term log.Term) {
 	if r.topic.Name == offsetsTopic {
 		b.groups.Lead(r.number, p, int32(term))
+		b.orphans.wake()
 	}
 	r.inSync.Store(int32(len(r.topic.Partitions[r.number].Replicas))) // all, until it is known better: a majority voted
 	b.leaders.lead(r.place(), int32(term), []int32{b.nodeID})

@@ -3,9 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
@@ -141,27 +138,6 @@ func directoryOf(b *metadata.Broker) metadata.TopicID {
 	}
 	id, _ := metadata.ParseTopicID(b.Directory)
 	return id
-}
-
-// ownDirectory is the id of the directory that this node's votes are in, as meta.properties has it; empty when it has none.
-func (b *Broker) ownDirectory() string {
-	content, _ := os.ReadFile(filepath.Join(b.metadataDir(), "meta.properties"))
-	for line := range strings.Lines(string(content)) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == "directory.id" {
-			return value
-		}
-	}
-	return ""
-}
-
-// metadataDir is the directory that metadata and votes are in.
-func (b *Broker) metadataDir() string {
-	for _, dir := range append([]string{b.config.MetadataDir}, b.config.LogDirs...) {
-		if _, err := os.Stat(filepath.Join(dir, "raft")); dir != "" && err == nil {
-			return dir
-		}
-	}
-	return b.config.LogDir
 }
 
 // compareVoters says so when the voters that were configured are not those that the group has come to have. What is stored counts.

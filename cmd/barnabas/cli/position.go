@@ -94,7 +94,7 @@ type Ranges map[string]map[int32]Range
 
 // ListRanges asks for start and end of every partition of the topics. committed takes the last stable offset as the end.
 func (s *Session) ListRanges(ctx context.Context, committed bool, topics ...string) (Ranges, error) {
-	starts, err := s.listed(s.Admin.ListStartOffsets(ctx, topics...))
+	starts, err := s.listed(ctx, func() (kadm.ListedOffsets, error) { return s.Admin.ListStartOffsets(ctx, topics...) })
 	if err != nil {
 		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
@@ -102,7 +102,7 @@ func (s *Session) ListRanges(ctx context.Context, committed bool, topics ...stri
 	if committed {
 		listEnds = s.Admin.ListCommittedOffsets
 	}
-	ends, err := s.listed(listEnds(ctx, topics...))
+	ends, err := s.listed(ctx, func() (kadm.ListedOffsets, error) { return listEnds(ctx, topics...) })
 	if err != nil {
 		return nil, fmt.Errorf("list end offsets: %w", err)
 	}
@@ -117,8 +117,30 @@ func (s *Session) ListRanges(ctx context.Context, committed bool, topics ...stri
 	return ranges, nil
 }
 
-// listed folds the errors of single partitions into one.
-func (s *Session) listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+// electionPause is how long a partition that has no leader is given before it is asked for again; electionAttempts how often: a new topic's leaders may not be known to
+// every broker yet, and after a leader's death another one is being elected.
+const (
+	electionPause    = 100 * time.Millisecond
+	electionAttempts = 50
+)
+
+// listed asks, again while a partition has no leader, and folds the errors of single partitions into one.
+func (s *Session) listed(ctx context.Context, list func() (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
+	for range electionAttempts {
+		offsets, err := listedOnce(list())
+		if !errors.Is(err, kerr.LeaderNotAvailable) && !errors.Is(err, kerr.NotLeaderForPartition) {
+			return offsets, err
+		}
+		select {
+		case <-time.After(electionPause):
+		case <-ctx.Done():
+			return offsets, err
+		}
+	}
+	return listedOnce(list())
+}
+
+func listedOnce(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +169,7 @@ func (p Position) Resolve(ctx context.Context, s *Session, ranges Ranges) (map[s
 			topics = append(topics, topic)
 		}
 		var err error
-		if timed, err = s.listed(s.Admin.ListOffsetsAfterMilli(ctx, p.n, topics...)); err != nil {
+		if timed, err = s.listed(ctx, func() (kadm.ListedOffsets, error) { return s.Admin.ListOffsetsAfterMilli(ctx, p.n, topics...) }); err != nil {
 			return nil, fmt.Errorf("look up offsets by time: %w", err)
 		}
 	}
