@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
@@ -21,6 +22,8 @@ import (
 const (
 	firstCure = 100 * time.Millisecond
 	lastCure  = 30 * time.Second
+	// lastRoom is lastCure for replicas that only want room: their disk is sound, and finding out whether there is room again costs little.
+	lastRoom = 2 * time.Second
 	// cured is how long a replica has to go on until it counts as well: one that stops again sooner is opened again later.
 	cured = time.Minute
 	// rounds is how often replicas are looked at when nothing wakes the nurse.
@@ -50,7 +53,7 @@ func (b *Broker) nurse(ctx context.Context) {
 			}
 			due = append(due, r)
 			i.next = now.Add(i.pause)
-			i.pause = min(2*i.pause, lastCure)
+			i.pause = min(2*i.pause, r.longestPause())
 			soonest = earlier(soonest, i.next)
 		}
 		b.hosting.cure(due, known)
@@ -116,6 +119,14 @@ func (r *replica) ailment() error {
 		return err
 	}
 	return nil
+}
+
+// longestPause is how long the replica is left alone at most until it is opened again.
+func (r *replica) longestPause() time.Duration {
+	if err := r.ailment(); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return lastRoom
+	}
+	return lastCure
 }
 
 // curable says whether the replica ails and opening it again may help. Damaged files are not repaired by opening them: those are the refetcher's. Lost ones may return with their disk.

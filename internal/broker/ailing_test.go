@@ -142,6 +142,12 @@ func TestAPartitionComesBackAfterItsDiskFailed(t *testing.T) {
 			if why := n.broker.Unhealthy(); len(why) != 1 || !strings.Contains(why[0], test.err.Error()) {
 				t.Errorf("health: %q", why)
 			}
+			noRoom := test.err == syscall.ENOSPC || test.err == syscall.EDQUOT
+			n.broker.hosting.each(func(r *replica) {
+				if r.topic.Name == "t" && (r.longestPause() == lastRoom) != noRoom {
+					t.Errorf("it is left alone for up to %v", r.longestPause())
+				}
+			})
 			if test.reads {
 				if code := n.produceCode("t"); code != kerr.KafkaStorageError.Code {
 					t.Errorf("a produce while the disk fails: code %d", code)
