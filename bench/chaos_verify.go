@@ -215,7 +215,7 @@ func (c *cluster) inspect(topics []string) (problems []string) {
 func (c *cluster) expected(kinds []string) []string {
 	signs := []string{"a write hangs"} // as it does in a process that is paused, and on a slow disk
 	if slices.Contains(kinds, "full") {
-		signs = append(signs, "no space left on device")
+		signs = append(signs, "no space left on device", "disk is full up to its reserve")
 	}
 	return signs
 }
