@@ -32,6 +32,11 @@ func decodeCheckpoint(body []byte) (Checkpoint, error) {
 	return c, d.done()
 }
 
+// floorCheckpoint is what a log's floor says by itself: everything up to it has been applied.
+func floorCheckpoint(f Floor) Checkpoint {
+	return Checkpoint{Index: f.Index, Term: f.Term, HighWatermark: f.Offset, State: f.State}
+}
+
 // readCheckpoint gives the zero value when there is none.
 func readCheckpoint(files vfs.FS, dir string) (Checkpoint, error) {
 	body, err := readEnvelope(files, dir, checkpointName, checkpointMagic, checkpointVersion)

@@ -76,6 +76,8 @@ func (cs controls) batchFrom(i Index) Index {
 	return i
 }
 
+var errChecksum = errors.New("record checksum mismatch")
+
 func appendControl(b []byte, c control, data []byte) []byte {
 	at := len(b)
 	b = append(b, make([]byte, ctlRecordSize)...)
@@ -101,7 +103,7 @@ func decodeControl(b []byte) (c control, data []byte, err error) {
 	}
 	b = b[:8+length]
 	if crc32.Checksum(b[8:], castagnoli) != binary.LittleEndian.Uint32(b[4:]) {
-		return c, nil, errors.New("record checksum mismatch")
+		return c, nil, errChecksum
 	}
 	c = control{
 		index: Index(binary.LittleEndian.Uint64(b[8:])),

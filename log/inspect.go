@@ -163,8 +163,12 @@ func (in *inspection) small() error {
 	in.report.Floor = m.floor
 	in.sequence = sequence{epochs: m.epochs, last: m.floor.Index, next: m.floor.Offset}
 	in.report.Checkpoint, err = readCheckpoint(in.o.FS, in.dir)
+	known := len(in.report.Findings)
 	if !in.note(checkpointName, err) {
 		return err
+	}
+	if errors.Is(err, ErrCorrupt) {
+		in.report.Findings[known].Rebuildable = true
 	}
 	in.point = readPoint(in.o.FS, path.Join(in.dir, recoveryName))
 	if in.point == nil {

@@ -18,6 +18,8 @@ type Log struct {
 	slots   chan struct{}
 	metrics *Metrics
 	remover *Remover
+	// sameBoot is Options.SameBoot.
+	sameBoot bool
 	// deleteDelay is config.DeleteDelay, for those who do not hold mu.
 	deleteDelay atomic.Int64
 

@@ -269,7 +269,6 @@ func TestDamageBeforeTheTailIsRefusedWithItsPlace(t *testing.T) {
 		{"00000000000000000016.log", 100},
 		{"ctl", 30},
 		{"manifest", 20},
-		{"checkpoint", 20},
 	} {
 		files := memoryFS()
 		o := Options{FS: files, Config: Config{SegmentBytes: 2300, SyncOnAppend: true, IndexIntervalBytes: 300}}

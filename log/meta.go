@@ -88,8 +88,20 @@ func (l *Log) locateIn(segments []*segment, i Index, list controls) (located, er
 	if ok {
 		at, walk = first+Index(key), value
 	}
+	found, err := l.locateFrom(s, h, i, list, at, walk, bytes)
+	if walk > 0 && found.segment == nil && i <= l.LastIndex() && s.gone() == nil { // the index may have led astray
+		if again, e := l.locateFrom(s, h, i, list, first, 0, bytes); e == nil {
+			s.doubt()
+			found, err = again, nil
+		}
+	}
+	return found, err
+}
+
+// locateFrom goes from header to header, from the batch at walk, which has the index at.
+func (l *Log) locateFrom(s *segment, h *handle, i Index, list controls, at Index, walk, bytes int64) (located, error) {
 	found, inner := located{}, error(nil)
-	err = walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
+	err := walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
 		if n := Index(h.members()); n > 1 && i < at+n {
 			found, inner = s.member(h, position, i, at)
 			return false

@@ -50,6 +50,10 @@ type Options struct {
 	// Remover removes the files of segments that are gone, in the background. Logs of a node share one; nil: they are removed at once.
 	Remover *Remover
 
+	// SameBoot: the machine has run since this log was written last, and every write to it succeeded, so that what was written is there. Then only the last write can be torn, and
+	// short; any other damage behind the recovery point is corruption too, and not what a power cut left.
+	SameBoot bool
+
 	// noFlusher is for tests that need every sync on their own goroutine.
 	noFlusher bool
 }

@@ -155,8 +155,11 @@ func (l *Log) bounds(s *segment, h *handle, from, limit Offset, maxBytes int64, 
 		walk, end = value, value
 		next = s.base + Offset(key) // replaced below when the batch fits
 	}
-	first := true
+	first, astray := true, false
 	err = walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
+		if astray = first && position > start && h.LastOffset() != s.base+Offset(key); astray {
+			return false
+		}
 		size := int64(h.Size())
 		fits := position+size-start <= maxBytes || position == start && atLeastOne
 		if h.LastOffset() >= limit || !fits {
@@ -169,6 +172,17 @@ func (l *Log) bounds(s *segment, h *handle, from, limit Offset, maxBytes int64, 
 		end, next = position+size, h.next()
 		return true
 	})
+	if walk > start && (astray || err != nil && first) { // the index has led astray: a smaller range is found without it
+		s.doubt()
+		end, next, err = start, from, walkHeaders(h.file, s.path, start, bytes, func(position int64, h Header) bool {
+			size := int64(h.Size())
+			if h.LastOffset() >= limit || position+size-start > maxBytes && !(position == start && atLeastOne) {
+				return false
+			}
+			end, next = position+size, h.next()
+			return true
+		})
+	}
 	return start, end, next, err
 }
 
@@ -191,14 +205,28 @@ func (l *Log) startOf(s *segment, h *handle, o Offset, bytes int64) (int64, erro
 	if !ok {
 		walk = 0
 	}
-	found := int64(-1)
-	err = walkHeaders(h.file, s.path, walk, bytes, func(position int64, h Header) bool {
-		if h.LastOffset() >= o {
+	found, err := walkTo(h, s.path, walk, bytes, o)
+	if err != nil && walk > 0 && !errors.Is(err, ErrNotFound) { // the index may have led astray
+		if found, err = walkTo(h, s.path, 0, bytes, o); err == nil {
+			s.doubt()
+		}
+	}
+	return found, err
+}
+
+// walkTo goes from header to header, from a batch that begins at walk, to the one that holds the offset.
+func walkTo(h *handle, name string, walk, bytes int64, o Offset) (int64, error) {
+	found, past := int64(-1), false
+	err := walkHeaders(h.file, name, walk, bytes, func(position int64, h Header) bool {
+		if past = h.BaseOffset() > o; !past && h.LastOffset() >= o {
 			found = position
 		}
-		return found < 0
+		return found < 0 && !past
 	})
-	if err == nil && found < 0 {
+	switch {
+	case err == nil && past:
+		err = &CorruptError{name, walk, fmt.Sprintf("no batch from here on holds offset %d", o)}
+	case err == nil && found < 0:
 		err = ErrNotFound
 	}
 	return found, err

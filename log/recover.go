@@ -21,7 +21,7 @@ func Open(dir string, opts Options) (*Log, error) {
 	if err := opts.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config.scattered(dir), remover: opts.Remover}
+	l := &Log{dir: dir, fs: opts.FS, logger: opts.Logger, slots: opts.SyncSlots, metrics: opts.Metrics, config: opts.Config.scattered(dir), remover: opts.Remover, sameBoot: opts.SameBoot}
 	l.deleteDelay.Store(int64(opts.Config.DeleteDelay))
 	l.ctl = ctlFile{fs: l.fs, path: path.Join(dir, ctlName)}
 	l.points = pointFile{fs: l.fs, path: path.Join(dir, recoveryName)}
@@ -102,8 +102,7 @@ func (l *Log) restart(m *manifest) error {
 		return err
 	}
 	if m.floor.Index > 0 { // everything up to the floor has been applied: that is what the snapshot says
-		c := Checkpoint{Index: m.floor.Index, Term: m.floor.Term, HighWatermark: m.floor.Offset, State: m.floor.State}
-		if err := l.writeCheckpointLocked(c); err != nil {
+		if err := l.writeCheckpointLocked(floorCheckpoint(m.floor)); err != nil {
 			return err
 		}
 	} else {
@@ -175,6 +174,10 @@ func (l *Log) recover(m *manifest) error {
 		return err
 	}
 	checkpoint, err := readCheckpoint(l.fs, l.dir)
+	if errors.Is(err, ErrCorrupt) { // all that it says is in the floor and the entries that follow it
+		l.logger.Warn("checkpoint is damaged: everything from the log's floor on is replayed", zap.Error(err))
+		checkpoint, err = floorCheckpoint(m.floor), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -220,7 +223,8 @@ func (r *recovery) readCtl() error {
 	if tear == nil && r.point != nil && end < r.point.ctlBytes {
 		tear = errors.New("the file ends")
 	}
-	if tear != nil && (end < ctlHeaderSize || r.point != nil && end < r.point.ctlBytes) {
+	changed := errors.Is(tear, errChecksum) && l.sameBoot
+	if tear != nil && (end < ctlHeaderSize || r.point != nil && end < r.point.ctlBytes || changed) {
 		return &CorruptError{l.ctl.path, end, tear.Error()}
 	}
 	if tear != nil {
@@ -294,7 +298,7 @@ func (r *recovery) load() error {
 		before := r.point != nil && base < r.point.base
 		if base != r.sequence.next {
 			reason := fmt.Sprintf("segment begins where offset %d must follow", r.sequence.next)
-			if before || r.point != nil && base == r.point.base {
+			if before || r.point != nil && base == r.point.base || r.log.sameBoot {
 				return &CorruptError{s.path, 0, reason}
 			}
 			r.dropFrom(k, s.path, reason)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"go.uber.org/zap"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // loadSealed opens a segment that lies before the recovery point: nothing in it is read, if its seal and the lengths of its files are right. A
@@ -123,6 +125,15 @@ func (r *recovery) scan(s *segment, last bool) (torn string, err error) {
 	if reason != "" && position < durable {
 		return "", &CorruptError{s.path, position, reason}
 	}
+	if reason != "" && r.log.sameBoot {
+		whole, err := followedByBatch(h.file, position, size, r.sequence.next)
+		if err != nil {
+			return "", fmt.Errorf("read segment %s at %d: %w", segmentName(s.base), position, err)
+		}
+		if whole || !last {
+			return "", &CorruptError{s.path, position, reason + ", and the machine has not stopped since it was written"}
+		}
+	}
 	untouched := r.point != nil && r.point.base == s.base && from == durable && position == durable && reason == ""
 	if !untouched || !last {
 		r.scanned = append(r.scanned, s)
@@ -182,4 +193,26 @@ func (r *recovery) verify(s *segment, c *scanner, position int64) (end int64, re
 		s.extent.set(position, r.sequence.next)
 	}
 	return position, "", nil
+}
+
+// followedByBatch says whether what is at position cannot be the beginning of a batch whose writing was interrupted: it is as long as it should be, or a sound batch of a later offset
+// lies behind it.
+func followedByBatch(file vfs.File, position, size int64, next Offset) (bool, error) {
+	b := make([]byte, size-position)
+	if err := readFull(file, b, position); err != nil {
+		return false, err
+	}
+	if len(b) >= HeaderSize && Header(b).checkShape(int64(len(b))) == nil {
+		return true, nil
+	}
+	for at := 1; at+HeaderSize <= len(b); at++ {
+		h := Header(b[at:])
+		if h.Magic() != 2 || h.BaseOffset() < next || h.checkShape(int64(len(b)-at)) != nil {
+			continue
+		}
+		if CheckBatch(b[at:at+h.Size()]) == nil {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -35,6 +35,7 @@ type segment struct {
 	firstTimestamp atomic.Int64
 	isSealed       atomic.Bool
 	compacted      atomic.Bool // compaction has been over all of it
+	doubted        atomic.Bool // an index file is damaged
 
 	// hints remember where readers stopped: offset after the chunk, relative to base, and its position.
 	hints [8]atomic.Uint64
@@ -232,9 +233,15 @@ func (s *segment) search(x *index, keep func(key, value int64) bool) (key, value
 	key, value, ok, err = x.search(keep)
 	if gone := s.gone(); gone == errReplaced || gone != nil && errors.Is(err, os.ErrNotExist) {
 		err = gone
+	} else if err != nil { // it can be done without: everything is found from the beginning of the segment as well
+		s.doubt()
+		return 0, 0, false, nil
 	}
 	return key, value, ok, err
 }
+
+// doubt takes note that an index file is damaged or gone. Whoever scrubs makes it anew.
+func (s *segment) doubt() { s.doubted.Store(true) }
 
 // unlink removes the files, .log last but one sync: without it the others mean nothing.
 func (s *segment) unlink() error {
