@@ -67,6 +67,20 @@ func isBatch(l *raft.Log) bool {
 	return l.Type == raft.LogCommand && (len(l.Data) == 0 || l.Data[0] != commandMark)
 }
 
+// verify looks at entries that a follower did not take: what is damaged on this disk is refused over there, and would be for ever. A leader that finds it so stops, and another replica
+// takes its place.
+func (g *Group) verify(entries []*raft.Log) {
+	l, ok := g.store.log.(interface{ Verify(log.Index) error })
+	for _, e := range entries {
+		if !ok || !isBatch(e) || g.Err() != nil {
+			continue
+		}
+		if err := l.Verify(log.Index(e.Index)); errors.Is(err, log.ErrCorrupt) {
+			g.fail(fmt.Errorf("entry %d was refused by a follower: %w", e.Index, err))
+		}
+	}
+}
+
 // errPlace says that a replica's log and its leader's disagree about where an entry belongs.
 var errPlace = errors.New("entry does not belong here")
 

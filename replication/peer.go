@@ -199,8 +199,11 @@ func (m message) outcome(node int32) ([]byte, error) {
 	case statusBusy:
 		return nil, fmt.Errorf("node %d: busy", node)
 	}
-	return nil, fmt.Errorf("node %d: %s", node, m.body)
+	return nil, fmt.Errorf("%w %d: %s", errRemote, node, m.body)
 }
+
+// errRemote says that the peer was reached and could not do what it was asked.
+var errRemote = errors.New("node")
 
 // connected is the line's connection. One caller dials, the others wait for it.
 func (l *line) connected(ctx context.Context, done <-chan struct{}) (*wireConn, error) {

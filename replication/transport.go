@@ -299,6 +299,9 @@ func (e *endpoint) append(node int32, a *raft.AppendEntriesRequest, resp *raft.A
 		return append(encodeAppend(b, a, count), entries...)
 	})
 	if err != nil {
+		if g, ok := e.owner.(*Group); ok && errors.Is(err, errRemote) {
+			g.verify(a.Entries[:count])
+		}
 		return err
 	}
 	r := reader{b: body}

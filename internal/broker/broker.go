@@ -57,6 +57,7 @@ type Broker struct {
 	controller *metadata.Controller
 	hosting    *hosting
 	refetcher  *refetcher
+	sameBoot   bool // the machine has run since the logs were written, see boot.go
 	leaders    *leaders
 	members    *members
 	joiners    joiners
@@ -126,6 +127,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	b.running.Go(func() { b.watchDisks(background) })
 	b.running.Go(func() { b.nurse(background) })
 	b.running.Go(func() { b.refetcher.run(background) })
+	b.running.Go(func() { newScrubber(b).run(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
 	if b.config.Compact {
 		b.running.Go(func() { newCleaner(b).run(background) })
@@ -200,8 +202,9 @@ func (b *Broker) openPartitions() error {
 	if err := b.hosting.sweep(b.Image()); err != nil {
 		return err
 	}
+	b.sameBoot = sameBoot(b.dirs.meta.path)
 	b.hosting.converge(b.Image())
-	return nil
+	return noteBoot(b.dirs.meta.path, b.hosting.offline() == 0)
 }
 
 // listen opens every client listener. The ports are bound before the broker registers, so that port 0 can be advertised as what it became.

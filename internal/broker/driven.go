@@ -31,6 +31,7 @@ func (d *driven) Resign(term log.Term, leader int32) {
 // Failed tells the partition first. The refetcher looks after a replica whose files are corrupt, the nurse after any other.
 func (d *driven) Failed(err error) {
 	d.Partition.Failed(err)
+	forgetBoot(d.hosting.b.dirs.meta.path)
 	d.hosting.b.refetcher.suspect(d.replica.place(), err)
 	d.hosting.ailing.wake()
 	d.hosting.changed.wake()

@@ -193,7 +193,8 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 	if err != nil {
 		return err
 	}
-	l, err := log.Open(r.dir, log.Options{Config: config.Log, FS: h.b.opts.FS, Logger: logger, SyncSlots: h.syncs, Remover: h.remover, Metrics: h.b.observed.log})
+	l, err := log.Open(r.dir, log.Options{Config: config.Log, FS: h.b.opts.FS, Logger: logger, SyncSlots: h.syncs,
+		SameBoot: h.b.sameBoot && phase(h.b.phase.Load()) == starting, Remover: h.remover, Metrics: h.b.observed.log})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}

@@ -26,8 +26,8 @@ type Server struct {
 	NodeID             int32
 	ClusterID          string // "" where none was given
 	Rack               string
-	RackAware          bool   // replica.selector.class: consumers are sent to replicas in their rack
-	Broker, Controller bool   // process.roles
+	RackAware          bool     // replica.selector.class: consumers are sent to replicas in their rack
+	Broker, Controller bool     // process.roles
 	LogDir             string   // the first of LogDirs
 	LogDirs            []string // where data is; none twice
 	MetadataDir        string   // where metadata and votes are; "" when nobody said
@@ -66,6 +66,8 @@ type Server struct {
 	CompactBackoff         time.Duration
 	CompactBufferBytes     int64
 	CompactBytesPerSecond  float64
+	ScrubBytesPerSecond    float64 // 0: no scrubbing
+	ScrubInterval          time.Duration
 
 	BrokerHeartbeatInterval time.Duration
 	BrokerSessionTimeout    time.Duration
@@ -359,6 +361,8 @@ func (s *Server) directories(v *values, name string) {
 		s.MetadataDir = filepath.Clean(s.MetadataDir)
 	}
 	s.DiskReserveBytes = v.long("barnabas.disk.reserve.bytes")
+	s.ScrubBytesPerSecond = float64(v.long("barnabas.scrub.bytes.per.second"))
+	s.ScrubInterval = v.milliseconds("barnabas.scrub.interval.ms")
 }
 
 // Layers are the places where values come from, with what was set at run time: for all brokers and for this one.

@@ -71,6 +71,12 @@ var serverTable = append([]*Definition{
 			"and is lost if that majority loses power at the same time.",
 		Note: "Our own name."},
 
+	{section: "Durability", Name: "barnabas.scrub.bytes.per.second", Type: Long, Default: "4194304", check: atLeast(0),
+		Doc:  "How fast a node reads its segments again in the background, to find what has changed on the disk since it was written. What is damaged is fetched anew from another replica. 0 reads nothing.",
+		Note: "Our own name."},
+	{section: "Durability", Name: "barnabas.scrub.interval.ms", Type: Long, Default: "604800000", check: atLeast(1),
+		Doc:  "How long after the beginning of one round of that the next one begins, if the first has ended by then.",
+		Note: "Our own name."},
 	{section: "Durability", Name: "barnabas.disk.reserve.bytes", Type: Long, Default: "268435456", check: atLeast(0),
 		Doc: "How much of each file system that holds data is kept free of records, at most a twentieth of it. With less free, produces are refused with KAFKA_STORAGE_ERROR, which clients try again, " +
 			"reads go on, and there is room for what must still be written: votes, metadata, checkpoints, and the trims and compactions that free room. 0 reserves nothing.",

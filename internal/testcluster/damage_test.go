@@ -14,7 +14,7 @@ import (
 func (n *Node) directory(t *testing.T) string {
 	t.Helper()
 	dirs, err := filepath.Glob(filepath.Join(n.Dir(), "topics", topic, "0.*"))
-	dirs = without(dirs, ".deleted")
+	dirs = without(without(dirs, ".deleted"), ".corrupt-")
 	if err != nil || len(dirs) != 1 {
 		t.Fatalf("directories %v: %v", dirs, err)
 	}
@@ -151,5 +151,88 @@ func truncate(t *testing.T, name string, part float64) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Bits of segments and index files are changed under the feet of running nodes, under load, on leaders and followers: the scrub finds all of it, and each replica is put right.
+func TestDamageOnRunningNodesIsFoundAndPutRight(t *testing.T) {
+	t.Parallel()
+	s := beginWith(t, Options{Set: []string{"barnabas.scrub.interval.ms=50", "barnabas.scrub.bytes.per.second=500000000"}}, 1,
+		map[string]string{"segment.ms": "20", "file.delete.delay.ms": "0"})
+	s.recorder = history.NewRecorder(&s.file)
+	client := s.connect()
+	total := int64(0)
+	load := func(n int) (wait func() error) {
+		total += int64(n)
+		return s.produce(client, n, 1)
+	}
+	for range 4 { // apart in time, so that there are several segments
+		if err := load(50)(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Millisecond)
+	}
+	leader := s.leader(0)
+	for _, c := range []struct {
+		name   string
+		node   *Node
+		damage func(dir string)
+	}{
+		{"a follower's segment", s.Node(leader.ID%3 + 1), func(dir string) { flip(t, segments(t, dir)[1], 0.7) }},
+		{"the leader's segment", leader, func(dir string) { flip(t, segments(t, dir)[0], 0.4) }},
+		{"an index of each", leader, func(string) {
+			for k, suffix := range []string{".index", ".timeindex", ".raftindex"} {
+				remove(t, strings.TrimSuffix(segments(t, s.Node(int32(k+1)).directory(t))[k], ".log")+suffix)
+			}
+		}},
+	} {
+		before := map[string]os.FileInfo{}
+		if c.name != "an index of each" {
+			before[c.node.directory(t)] = status(t, c.node.directory(t))
+		}
+		wait := load(100)
+		c.damage(c.node.directory(t))
+		for dir, old := range before { // another directory takes its place
+			for os.SameFile(old, status(t, dir)) {
+				if s.ctx.Err() != nil {
+					t.Fatalf("%s: nobody has noticed", c.name)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		if err := wait(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		s.settled()
+	}
+	for _, n := range s.Nodes() {
+		for missing := true; missing; time.Sleep(10 * time.Millisecond) {
+			missing = false
+			for _, name := range segments(t, n.directory(t)) {
+				for _, suffix := range []string{".index", ".timeindex", ".raftindex"} {
+					if _, err := os.Stat(strings.TrimSuffix(name, ".log") + suffix); err != nil {
+						missing = true
+					}
+				}
+			}
+			if missing && s.ctx.Err() != nil {
+				t.Fatal("an index is still missing")
+			}
+		}
+	}
+	s.verify(total)
+}
+
+// status waits for a file: one that is being replaced may be away for a moment.
+func status(t *testing.T, name string) os.FileInfo {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		info, err := os.Stat(name)
+		if err == nil {
+			return info
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }

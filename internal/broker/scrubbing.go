@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/barnabas-log/barnabas/internal/metrics"
+	"github.com/barnabas-log/barnabas/log"
+	"go.uber.org/zap"
+)
+
+// scrubber reads all segments of the node again, slowly, to find what has changed on the disk since it was written. Damage goes the way of all corruption (see refetcher); index files are
+// made anew. It begins with the first partition whenever the node starts.
+type scrubber struct {
+	b    *Broker
+	pace pace
+
+	bytes    metrics.Counter
+	segments metrics.Counter
+	rebuilt  metrics.Counter
+	damaged  metrics.Counter
+
+	began    atomic.Int64 // seconds since 1970; of the round under way, or the last
+	ended    atomic.Int64 // of the last round that was whole, 0: none
+	whole    atomic.Int64 // segments of the round under way
+	progress atomic.Int64 // of which so many are done
+}
+
+// doubtPause is how often the scrubber looks for index files that are known to be damaged.
+const doubtPause = time.Second
+
+// scrubTarget is one segment to read.
+type scrubTarget struct {
+	at   place
+	base log.Offset
+}
+
+func newScrubber(b *Broker) *scrubber {
+	r := b.observed.registry
+	return &scrubber{b: b, pace: pace{perSecond: b.config.ScrubBytesPerSecond},
+		bytes:    r.Counter("scrub_bytes_total", "Bytes of segments that were read again to find damage."),
+		segments: r.Counter("scrub_segments_total", "Segments that were read again to find damage."),
+		rebuilt:  r.Counter("scrub_rebuilt_indexes_total", "Segments whose index files were damaged, and were made anew."),
+		damaged:  r.Counter("scrub_damaged_segments_total", "Damaged segments that were found, each as often as it was read."),
+	}
+}
+
+// run works until ctx ends: one round every barnabas.scrub.interval.ms, and what is in doubt in between.
+func (s *scrubber) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		if s.pace.perSecond > 0 {
+			s.round(ctx)
+		}
+		for ctx.Err() == nil && (s.pace.perSecond <= 0 || time.Since(began) < s.b.config.ScrubInterval) {
+			s.doubted(ctx)
+			pause(ctx, min(doubtPause, max(s.b.config.ScrubInterval-time.Since(began), time.Millisecond)))
+		}
+	}
+}
+
+// round reads every segment once.
+func (s *scrubber) round(ctx context.Context) {
+	var all []scrubTarget
+	s.b.hosting.each(func(r *replica) {
+		for _, each := range r.part.Segments() {
+			all = append(all, scrubTarget{r.place(), each.BaseOffset})
+		}
+	})
+	s.began.Store(time.Now().Unix())
+	s.whole.Store(int64(len(all)))
+	s.progress.Store(0)
+	looked := time.Now()
+	for _, t := range all {
+		if ctx.Err() != nil {
+			return
+		}
+		if r := s.b.hosting.find(t.at.topic, t.at.number); r != nil && r.err == nil && r.part.Err() == nil {
+			s.read(ctx, r, t.base, s.throttle(ctx))
+		}
+		s.progress.Add(1)
+		if time.Since(looked) > doubtPause {
+			s.doubted(ctx)
+			looked = time.Now()
+		}
+	}
+	s.ended.Store(time.Now().Unix())
+}
+
+func (s *scrubber) throttle(ctx context.Context) func(int) error {
+	return func(bytes int) error { return s.pace.wait(ctx, bytes) }
+}
+
+// doubted makes damaged index files anew, without delay: until then reading is slow.
+func (s *scrubber) doubted(ctx context.Context) {
+	s.b.hosting.each(func(r *replica) {
+		if r.part.Err() != nil {
+			return
+		}
+		for _, base := range r.part.Doubted() {
+			s.read(ctx, r, base, func(int) error { return ctx.Err() })
+		}
+	})
+}
+
+func (s *scrubber) read(ctx context.Context, r *replica, base log.Offset, throttle func(int) error) {
+	done, err := r.part.Scrub(base, throttle)
+	s.bytes.Add(float64(done.Bytes))
+	s.segments.Inc()
+	if done.Rebuilt {
+		s.rebuilt.Inc()
+	}
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	if errors.Is(err, log.ErrCorrupt) { // the refetcher was told
+		s.damaged.Inc()
+	}
+	s.b.logger.Warn("scrub: a segment is damaged, or cannot be read", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Int64("base_offset", int64(base)), zap.Error(err))
+}
