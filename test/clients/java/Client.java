@@ -21,6 +21,7 @@ import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
+import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.PartitionInfo;
@@ -82,7 +83,8 @@ public final class Client {
     if (error.getMessage() != null && error.getCause() instanceof UnknownTopicOrPartitionException) {
       cause = error.getCause();
     }
-    Errors known = Errors.forException(cause);
+    // The consumer's own exception is not the one of the protocol.
+    Errors known = cause instanceof OffsetOutOfRangeException ? Errors.OFFSET_OUT_OF_RANGE : Errors.forException(cause);
     print(JSON.createObjectNode().put("error", cause.toString()).put("code", known.code()));
     Runtime.getRuntime().halt(1);
   }
@@ -145,7 +147,7 @@ public final class Client {
   private KafkaConsumer<byte[], byte[]> consumer(Map<String, Object> more) {
     Map<String, Object> properties = new HashMap<>(more);
     properties.put("bootstrap.servers", brokers);
-    properties.put("auto.offset.reset", "earliest");
+    properties.put("auto.offset.reset", options.getOrDefault("reset", "earliest"));
     properties.put("metadata.max.age.ms", 1000);
     return new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer());
   }

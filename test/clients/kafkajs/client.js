@@ -110,7 +110,7 @@ async function consume() {
   const offsets = await startOffsets(options.from ?? 'start')
   const consumer = kafka.consumer({ groupId: `replay-${randomUUID()}`, maxWaitTimeInMs: 500 })
   await consumer.connect()
-  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.subscribe({ topics: [topic], fromBeginning: options.reset !== 'latest' })
   let seen = 0
   await new Promise((resolve, reject) => {
     consumer.on(consumer.events.CRASH, ({ payload }) => payload.restart || reject(payload.error))
