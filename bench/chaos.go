@@ -106,8 +106,9 @@ func judge(f *os.File) error {
 }
 
 func (o *chaosOptions) run(ctx context.Context) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // whoever reads what is printed may go away: mounts and namespaces have to be removed all the same
 	if err := o.goals.validate(); err != nil {
 		return err
 	}
