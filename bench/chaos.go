@@ -48,7 +48,7 @@ and replicas, as drawn from --seed, while producers (idempotent, acks=all) and c
 (make clients), kafkajs. What the clients saw is kept in DIR/history; when the faults are over everything is read once more and judged, and the segment files of
 all replicas are compared byte by byte. As root the brokers live in network namespaces and have file systems of their own; else they share the loopback interface and
 the disk, and are not cut off from each other. A run ends with an error if a promise was broken, or a goal was not reached. The same seed and flags draw the same faults.`,
-		Example: `  bench chaos --for 30m --pace 1.6 --goals kills=200,cuts=100,acked=1000000
+		Example: `  bench chaos --for 30m --pace 1.4 --goals kills=200,cuts=100,acked=1000000
   bench chaos --for 3m --faults move,kill --seed 7 --keep --dir /tmp/chaos`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.seed == 0 {
