@@ -104,7 +104,7 @@ type SegmentInfo struct {
 	BaseOffset, NextOffset Offset
 	LastIndex              Index
 	Bytes                  int64
-	FirstTimestamp         int64 // largest timestamp of the first batch, -1: none
+	FirstTimestamp         int64 // largest timestamp of the first batch that has one, -1: none has
 	MaxTimestamp           int64
 	Active                 bool
 	Compacted              bool // compaction has been over all of it

@@ -401,7 +401,7 @@ func (h *history) step(crash bool) {
 		h.durable = h.model.last()
 	}
 	switch n := h.g.r.IntN(100); {
-	case n < 60:
+	case n < 57:
 		h.append()
 	case n < 63:
 		h.compact()
@@ -568,7 +568,7 @@ func TestRandomHistoriesAgreeWithASlice(t *testing.T) {
 		seeds = n
 	}
 	if long() {
-		seeds = 5000
+		seeds = 10_000
 	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

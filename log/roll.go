@@ -23,7 +23,8 @@ func (l *Log) Roll() error {
 	return nil
 }
 
-// RollIdle closes the active segment if it is older than SegmentAge, by the clock, and nothing was appended since the last call: a batch that came would have closed it.
+// RollIdle closes the active segment if it is older than SegmentAge, by the clock, or nothing in it has a time (a follower that was away gets what compaction emptied), and
+// nothing was appended since the last call: a batch that came would have closed it.
 // Replicas whose clocks differ may do that at other batches, if one comes just then. No harm: they end their segments elsewhere after a compaction as well.
 func (l *Log) RollIdle(now time.Time) error {
 	l.mu.Lock()
@@ -32,7 +33,7 @@ func (l *Log) RollIdle(now time.Time) error {
 	idle := l.idleSince == before
 	l.mu.Unlock()
 	active := l.view.Load().active()
-	if first := active.firstTimestamp.Load(); !idle || first < 0 || now.UnixMilli()-first <= age.Milliseconds() {
+	if first := active.firstTimestamp.Load(); !idle || first >= 0 && now.UnixMilli()-first <= age.Milliseconds() {
 		return nil
 	}
 	return l.Roll()

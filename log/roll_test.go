@@ -49,6 +49,30 @@ func TestAnOldSegmentIsRolledWhenNothingIsWritten(t *testing.T) {
 	}
 }
 
+// A follower that was away gets empty batches where the leader has compacted. They do not keep its segment open for ever.
+func TestASegmentThatBeginsWithAnEmptyBatchIsRolledToo(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		l := testLog(t, emptyDisk(), Config{SegmentAge: time.Minute})
+		if _, err := l.Append([]Entry{{Index: 1, Term: 1, Kind: KindBatch, Data: emptyBatch(0, 5, 1)}}); err != nil {
+			t.Fatal(err)
+		}
+		if more {
+			putKeys(t, l, 1, "value", "a")
+		}
+		for _, after := range []time.Duration{0, 0, time.Hour} {
+			if err := l.RollIdle(time.UnixMilli(1000).Add(after)); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := len(l.Segments()), 1; after == 0 && more && got != want {
+				t.Fatal("rolled before its time")
+			}
+		}
+		if got := segmentsOf(l); len(got) != 2 {
+			t.Fatal(got)
+		}
+	}
+}
+
 // Logs with a jitter roll at different ages, each before segment.ms, and the replicas of one at the same.
 func TestSegmentJitterScattersTheLogs(t *testing.T) {
 	config := Config{SegmentAge: time.Hour, SegmentJitter: 30 * time.Minute}

@@ -31,7 +31,7 @@ type segment struct {
 	lastIndex  atomic.Uint64 // of the last batch
 	extent     extent
 	maximum    maximum
-	// firstTimestamp is the largest of the first batch, or noTimestamp.
+	// firstTimestamp is the largest of the first batch that has one (those that compaction emptied have none), or noTimestamp.
 	firstTimestamp atomic.Int64
 	isSealed       atomic.Bool
 	compacted      atomic.Bool // compaction has been over all of it
@@ -284,8 +284,10 @@ func (s *segment) mustRoll(h Header, size int64, i Index, position int64, c *Con
 // note enters a batch at position into the indexes. The rules are Kafka's, applied batch by batch.
 func (s *segment) note(h Header, i Index, position int64, interval int64) {
 	last := h.LastOffset()
-	if position == 0 {
+	if s.firstTimestamp.Load() < 0 {
 		s.firstTimestamp.Store(h.MaxTimestamp())
+	}
+	if position == 0 {
 		s.firstIndex.Store(uint64(i))
 	}
 	if timestamp, _ := s.maximum.get(); h.MaxTimestamp() > timestamp {
