@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -177,7 +178,7 @@ func (w *network) close() {
 	for c := range w.conns {
 		_ = c.Close()
 	}
-	peers := w.peers
+	peers := maps.Clone(w.peers) // the detector may still ask for others
 	w.mu.Unlock()
 	for _, p := range peers {
 		p.close()

@@ -153,7 +153,7 @@ func (o *GroupOptions) Validate() error {
 const maxGroupID = 255
 
 // maxEntries is how many entries one append carries at most, locally and on the wire. Raft allocates arrays of this size, and a channel per group.
-const maxEntries = 512
+const maxEntries = 128
 
 // serverID is how raft knows a node. Addresses are node ids as well, so that a node may move.
 func serverID(node int32) raft.ServerID { return raft.ServerID(strconv.Itoa(int(node))) }

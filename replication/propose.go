@@ -16,10 +16,11 @@ type proposal struct {
 // proposals is the queue in front of raft. Guarded by Group.mu.
 //
 // Raft's own queue is bounded and its main goroutine calls the machine, so that a machine which proposes under a lock of its own must never wait
-// for room there. Proposals gather here instead, and a goroutine that lives only as long as there are any moves them on.
+// for room there. While raft holds little there is room, and whoever proposes hands over himself, which saves a goroutine and its turn. Otherwise proposals gather
+// here, and a goroutine that lives only as long as there are any moves them on.
 type proposals struct {
 	queue   []proposal
-	moving  bool          // the mover runs
+	moving  bool          // somebody hands over, and everybody else's proposals queue behind
 	held    int           // transfers under way: the mover stays away
 	handed  int           // entries given to raft and not stored yet
 	weight  int           // their bytes
@@ -29,6 +30,10 @@ type proposals struct {
 
 // maxHanded bounds the bytes that are given to raft at a time, so that one append stays of a size that a disk takes in some milliseconds. A single batch may be larger.
 const maxHanded = 8 << 20
+
+// maxDirect is up to how many entries that raft was given and has not stored there is certainly room for another in its queue of maxEntries. Entries of an earlier
+// leadership, which are not counted, may fill the other half.
+const maxDirect = maxEntries / 2
 
 // Propose queues one command and returns at once; see partition.Proposer. data must stay untouched until the machine has heard of the token's end: Stored, Apply or
 // Resign. A command that begins with 0xFF is the machine's own (KindCommand), anything else is one record batch. A token of 0 is never asked about
@@ -40,45 +45,80 @@ func (g *Group) Propose(data []byte, token uint64) error {
 	if err := g.Err(); err != nil {
 		return err
 	}
+	p := proposal{data, token}
+	direct, err := g.enqueue(p)
+	if direct {
+		g.hand(p)
+		g.moved()
+	}
+	return err
+}
+
+// enqueue queues a proposal, unless the caller is to hand it over directly and call moved then.
+func (g *Group) enqueue(p proposal) (direct bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
-		return ErrClosed
+		return false, ErrClosed
 	}
 	if !g.readyLocked() {
-		return ErrNotLeader
+		return false, ErrNotLeader
 	}
-	g.queue = append(g.queue, proposal{data, token})
+	if len(g.queue) > 0 || g.handed >= maxDirect || !g.movableLocked() {
+		g.queue = append(g.queue, p)
+		g.moveLocked()
+		return false, nil
+	}
+	g.moving = true
+	g.handed++
+	g.weight += len(p.data)
+	return true, nil
+}
+
+// moved ends a direct hand-over.
+func (g *Group) moved() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.moving = false
+	if g.held > 0 || g.closing {
+		g.drainedLocked()
+	}
 	g.moveLocked()
-	return nil
+}
+
+// movableLocked says whether raft may be given something now, by somebody new.
+func (g *Group) movableLocked() bool {
+	return !g.moving && g.held == 0 && !g.closing && (g.handed == 0 || g.weight < maxHanded)
 }
 
 // moveLocked starts the mover if it has something to do.
 func (g *Group) moveLocked() {
-	if g.moving || g.held > 0 || g.closing || len(g.queue) == 0 || g.handed > 0 && g.weight >= maxHanded {
-		return
+	if len(g.queue) > 0 && g.movableLocked() {
+		g.moving = true
+		g.workers.Go(g.move)
 	}
-	g.moving = true
-	g.workers.Go(g.move)
 }
 
 // move hands proposals to raft, in order, until none is left or raft has enough.
 func (g *Group) move() {
-	r := g.raft.Load()
 	for {
 		batch := g.take()
 		if len(batch) == 0 {
 			return
 		}
 		for _, p := range batch {
-			l := raft.Log{Data: p.data}
-			if p.token != 0 {
-				l.Extensions = binary.BigEndian.AppendUint64(make([]byte, 0, 8), p.token)
-			}
-			// The outcome comes through the machine. What raft refuses was proposed in a leadership that is over, and Resign tells.
-			r.ApplyLog(l, 0)
+			g.hand(p)
 		}
 	}
+}
+
+// hand gives raft one proposal. The outcome comes through the machine. What raft refuses was proposed in a leadership that is over, and Resign tells.
+func (g *Group) hand(p proposal) {
+	l := raft.Log{Data: p.data}
+	if p.token != 0 {
+		l.Extensions = binary.BigEndian.AppendUint64(make([]byte, 0, 8), p.token)
+	}
+	g.raft.Load().ApplyLog(l, 0)
 }
 
 // take removes what raft may have now from the queue. With nothing to take the mover ends.
