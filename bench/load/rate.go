@@ -113,10 +113,10 @@ func (r *run) paced(ctx, giveUp context.Context, p Producer, base time.Time) (se
 	return sent
 }
 
-// sleepUntil sleeps most of the way and looks at the clock for the rest: sleeping alone is late by some 0.1 ms.
+// sleepUntil sleeps most of the way and looks at the clock for the rest: sleeping alone is late by some 0.1 ms. What the sender is late counts as the server's latency.
 func sleepUntil(t time.Time) {
 	if d := time.Until(t) - 120*time.Microsecond; d > 0 {
-		time.Sleep(d)
+		doze(d)
 	}
 	for time.Until(t) > 0 {
 	}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package load
+
+import "time"
+
+// doze sleeps for d.
+func doze(d time.Duration) { time.Sleep(d) }
