@@ -37,9 +37,10 @@ type member struct {
 	cluster *cluster
 	number  int // from 1; its node id
 	host    string
-	client  int // port for clients
-	peer    int // port for nodes
-	http    int // port for figures and profiles; 0: the default
+	client  int  // port for clients
+	peer    int  // port for nodes
+	http    int  // port for figures and profiles; 0: the default
+	joins   bool // it is no voter when it starts
 	dir     string
 
 	// suffering is held by a fault that ends, pauses or starts the process, until it is healed.
@@ -196,11 +197,17 @@ func (m *member) data() string    { return filepath.Join(m.volume(), "data") }
 func (m *member) settings() []string {
 	var voters []string
 	for _, other := range m.cluster.nodes {
+		if other.joins {
+			continue
+		}
 		voters = append(voters, fmt.Sprintf("%d@%s:%d", other.number, other.host, other.peer))
 	}
 	set := []string{fmt.Sprintf("node.id=%d", m.number), "process.roles=broker,controller", "controller.listener.names=CONTROLLER",
 		fmt.Sprintf("listeners=PLAINTEXT://%s,CONTROLLER://%s:%d", m.address(), m.host, m.peer),
 		"controller.quorum.voters=" + strings.Join(voters, ","), "log.dirs=" + m.data(), "default.replication.factor=3", "min.insync.replicas=2"}
+	if m.joins {
+		set[1] = "process.roles=broker"
+	}
 	if m.http != 0 {
 		set = append(set, fmt.Sprintf("barnabas.http.listener=%s:%d", m.host, m.http))
 	}

@@ -11,6 +11,7 @@
 //	go run ./bench partitions       many partitions: created, idle, a death, a restart
 //	go run ./bench catchup          a follower that was away, and what its return costs
 //	go run ./bench compact          10 million records over a million keys, compacted under load
+//	go run ./bench move             a broker joins under load, another leaves
 //	go run ./bench frames           random and mutated frames beside an honest client
 package main
 
@@ -38,7 +39,7 @@ func main() {
 		root.AddCommand(newPlan(&o, p))
 	}
 	root.AddCommand(newRun(&o), newList(), newDrive())
-	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o), newCompact(&o), newCatchup(&o))
+	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o), newCompact(&o), newCatchup(&o), newMove(&o))
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

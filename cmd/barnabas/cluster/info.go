@@ -13,7 +13,7 @@ import (
 
 // Command is the noun with its verbs.
 func Command(app *cli.App) *cobra.Command {
-	return cli.Noun("cluster", "Show what a cluster is made of, and move partitions between its brokers", newInfo(app), newStatus(app), newReassign(app), newDrain(app), newBalance(app))
+	return cli.Noun("cluster", "Show what a cluster is made of, and move partitions between its brokers", newInfo(app), newStatus(app), newReassign(app), newDrain(app), newBalance(app), newVoter(app))
 }
 
 // described is the JSON output.

@@ -18,7 +18,8 @@ func newDrain(app *cli.App) *cobra.Command {
 		Use:   "drain BROKER",
 		Short: "Move everything off a broker, before it is taken away",
 		Long: `Move all replicas, and with them the leadership, off a broker. Clients go on; each partition keeps its
-number of replicas. Without --execute the plan is only shown. When it is done, stop the broker.`,
+number of replicas. Without --execute the plan is only shown. When it is done, stop the broker; if it votes on the
+metadata and does not come back, take its vote away first (cluster voter remove).`,
 		Example: `  barnabas cluster drain 3
   barnabas cluster drain 3 --execute`,
 		Args: cli.Args(1, 1),
@@ -27,13 +28,17 @@ number of replicas. Without --execute the plan is only shown. When it is done, s
 			if err != nil {
 				return cli.Usagef("%q is no broker's number", args[0])
 			}
-			return planned(cmd.Context(), app, e, []int32{int32(id)}, func(_ kadm.Metadata, l *layout) error {
+			err = planned(cmd.Context(), app, e, []int32{int32(id)}, func(_ kadm.Metadata, l *layout) error {
 				if stuck := l.drain(int32(id)); len(stuck) > 0 {
 					return cli.Failedf("%s cannot leave broker %d: every other broker has a replica already (the first is %s-%d); add a broker, or lower "+
 						"the replication factor with cluster reassign --factor", cli.Plural(int64(len(stuck)), "partition"), id, stuck[0].topic, stuck[0].number)
 				}
 				return nil
 			})
+			if err == nil {
+				noteVote(cmd.Context(), app, int32(id))
+			}
+			return err
 		},
 	}
 	e.flags(cmd)
