@@ -115,8 +115,9 @@ func (p *Partition) Apply(entries []Entry) {
 			}
 		}
 	}
-	p.settle(entries, commands)
+	// The last to be woken runs first when there is one processor for both: the producer, whose reply is ready.
 	p.watchers.wake()
+	p.settle(entries, commands)
 }
 
 // settle brings what waits up to date with entries, in one critical section.
