@@ -115,9 +115,8 @@ func (p *Partition) Apply(entries []Entry) {
 			}
 		}
 	}
-	// The last to be woken runs first when there is one processor for both: the producer, whose reply is ready.
-	p.watchers.wake()
 	p.settle(entries, commands)
+	p.watchers.wake()
 }
 
 // settle brings what waits up to date with entries, in one critical section.
