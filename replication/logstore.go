@@ -41,8 +41,12 @@ type logStore struct {
 	group *Group
 	log   storage
 
-	mu     sync.RWMutex
-	closed bool // guarded by mu: raft's metrics goroutine may call once more after a shutdown
+	// using is held for reading by everybody who looks at the log, also across I/O, and for writing by close only.
+	using  sync.RWMutex
+	closed bool // guarded by using: raft's metrics goroutine may call once more after a shutdown
+
+	// mu is never held across I/O: what a follower that was away reads of old segments must not hold up StoreLogs.
+	mu sync.RWMutex
 	// unapplied are the places of the entries that were stored here but not applied yet, without a gap. Guarded by mu. Most look-ups end here.
 	unapplied []log.Meta
 	// phantom is the last index that raft believes to be stored although a snapshot removed it (trap 1). Guarded by mu.
@@ -58,8 +62,8 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // FirstIndex is 0 when nothing is stored.
 func (s *logStore) FirstIndex() (uint64, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	if s.closed || s.log.LastIndex() < s.log.FirstIndex() {
 		return 0, nil
 	}
@@ -68,8 +72,8 @@ func (s *logStore) FirstIndex() (uint64, error) {
 
 // LastIndex is the last index stored, or that of the floor.
 func (s *logStore) LastIndex() (uint64, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	if s.closed {
 		return 0, nil
 	}
@@ -92,19 +96,19 @@ func (s *logStore) GetLog(index uint64, out *raft.Log) error {
 }
 
 func (s *logStore) get(i log.Index, out *raft.Log) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	*out = raft.Log{Index: uint64(i), Type: raft.LogNoop}
 	if s.closed {
 		return ErrClosed
 	}
-	m, err := s.metaLocked(i)
+	m, err := s.locate(i)
 	switch {
 	case err == nil:
 	case i == s.log.FirstIndex()-1 && i > 0:
 		out.Term = uint64(s.log.Floor().Term)
 		return nil
-	case i > s.log.LastIndex() && i <= s.phantom:
+	case i > s.log.LastIndex() && i <= s.phantoms():
 		return nil // term 0: raft finds a conflict and deletes the range
 	default:
 		return err
@@ -118,29 +122,41 @@ func (s *logStore) get(i log.Index, out *raft.Log) error {
 
 // meta locates an entry, from memory when it was not applied yet.
 func (s *logStore) meta(i log.Index) (log.Meta, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	if s.closed {
 		return log.Meta{}, ErrClosed
 	}
-	return s.metaLocked(i)
+	return s.locate(i)
 }
 
 // data appends the bytes of an entry to dst.
 func (s *logStore) data(dst []byte, m log.Meta) ([]byte, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.using.RLock()
+	defer s.using.RUnlock()
 	if s.closed {
 		return dst, ErrClosed
 	}
 	return s.log.Data(dst, m)
 }
 
-func (s *logStore) metaLocked(i log.Index) (log.Meta, error) {
+// locate is called with using held.
+func (s *logStore) locate(i log.Index) (log.Meta, error) {
+	s.mu.RLock()
 	if n := len(s.unapplied); n > 0 && i >= s.unapplied[0].Index && i <= s.unapplied[n-1].Index {
-		return s.unapplied[i-s.unapplied[0].Index], nil
+		m := s.unapplied[i-s.unapplied[0].Index]
+		s.mu.RUnlock()
+		return m, nil
 	}
+	s.mu.RUnlock()
 	return s.log.Meta(i)
+}
+
+// phantoms is the last index that a snapshot removed and raft does not know of; 0: none.
+func (s *logStore) phantoms() log.Index {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.phantom
 }
 
 // StoreLog stores one entry.
@@ -333,6 +349,8 @@ func (s *logStore) lastTerm() (log.Term, error) {
 
 // close keeps late callers away from the log.
 func (s *logStore) close() {
+	s.using.Lock()
+	defer s.using.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.unapplied = true, nil
