@@ -31,8 +31,8 @@ type proposals struct {
 // maxHanded bounds the bytes that are given to raft at a time, so that one append stays of a size that a disk takes in some milliseconds. A single batch may be larger.
 const maxHanded = 8 << 20
 
-// maxDirect is up to how many entries that raft was given and has not stored there is certainly room for another in its queue of maxEntries. Entries of an earlier
-// leadership, which are not counted, may fill the other half.
+// maxDirect is up to how many entries that raft was given and has not stored whoever proposes hands over himself: its queue of maxEntries has room then. The other half is for
+// entries of an earlier leadership, which are not counted. Should there be more of those, he waits until raft has taken them, which takes no lock that a partition holds meanwhile.
 const maxDirect = maxEntries / 2
 
 // Propose queues one command and returns at once; see partition.Proposer. data must stay untouched until the machine has heard of the token's end: Stored, Apply or
