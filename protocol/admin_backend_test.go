@@ -24,6 +24,7 @@ type adminBackend struct {
 	controller *metadata.Controller
 	groups     *recordingGroups
 	logDirs    []LogDir
+	moved      []string
 
 	mu    sync.Mutex // one proposal at a time
 	index uint64
@@ -47,6 +48,19 @@ func (b *adminBackend) Groups() consumergroup.API {
 	return b.groups
 }
 func (b *adminBackend) LogDirs() []LogDir { return b.logDirs }
+
+// MoveReplica knows the directories of logDirs.
+func (b *adminBackend) MoveReplica(topic *metadata.Topic, number int32, dir string) error {
+	for _, d := range b.logDirs {
+		if d.Path == dir && d.Err == nil {
+			b.moved = append(b.moved, fmt.Sprint(topic.Name, " ", number, " ", dir))
+			return nil
+		} else if d.Path == dir {
+			return &metadata.Error{Code: codeKafkaStorageError, Message: d.Err.Error()}
+		}
+	}
+	return &metadata.Error{Code: codeLogDirNotFound, Message: "no such directory"}
+}
 
 // Leader says that node 1 leads everything, in epoch 5, but for the topic "leaderless".
 func (b *adminBackend) Leader(topic metadata.TopicID, number int32) (node, epoch int32) {

@@ -62,6 +62,7 @@ var apis = []api{
 	{key: 23, min: 0, max: 4, handle: (*Server).offsetForLeaderEpoch},
 	{key: 32, min: 0, max: 4, handle: (*Server).describeConfigs},
 	{key: 33, min: 0, max: 2, handle: (*Server).alterConfigs},
+	{key: 34, min: 1, max: 2, handle: (*Server).alterReplicaLogDirs},
 	{key: 35, min: 0, max: 5, handle: (*Server).describeLogDirs},
 	{key: 37, min: 0, max: 3, handle: (*Server).createPartitions},
 	{key: 42, min: 0, max: 3, handle: (*Server).deleteGroups},

@@ -51,6 +51,10 @@ type Backend interface {
 
 	// LogDirs describes this node's log directories.
 	LogDirs() []LogDir
+
+	// MoveReplica begins to move this node's replica of a partition into another of its log directories, or calls that off when it is the one that it is in. A *metadata.Error
+	// otherwise.
+	MoveReplica(topic *metadata.Topic, number int32, dir string) error
 }
 
 // Admin changes the cluster's state. Errors are *metadata.Error.
@@ -98,6 +102,6 @@ type LogDirReplica struct {
 	Topic     string
 	Partition int32
 	Bytes     int64
-	Lag       int64 // how far its log end is ahead of its high watermark; of a future replica, bytes that it lacks
+	Lag       int64 // how far its log end is ahead of its high watermark; of a future replica, about how many records it lacks
 	Future    bool  // being copied here, to replace the replica in another directory
 }

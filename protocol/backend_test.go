@@ -238,6 +238,9 @@ func (f *fake) Admin() Admin                     { return (*fakeAdmin)(f) }
 func (f *fake) Groups() consumergroup.API        { return emptyGroups{} }
 func (f *fake) BrokerConfig(int32) []ConfigEntry { return nil }
 func (f *fake) LogDirs() []LogDir                { return nil }
+func (f *fake) MoveReplica(*metadata.Topic, int32, string) error {
+	return nil
+}
 
 func (f *fake) GroupCoordinator(_ context.Context, group string) (int32, error) {
 	if group == "lost" {

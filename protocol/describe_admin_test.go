@@ -14,7 +14,7 @@ import (
 func TestDescribeLogDirsOfEveryVersion(t *testing.T) {
 	s := administer(t, Options{})
 	s.logDirs = []LogDir{
-		{Path: "/data", TotalBytes: 1000, UsableBytes: 400, Replicas: []LogDirReplica{{"a", 0, 10}, {"a", 1, 11}, {"b", 0, 20}}},
+		{Path: "/data", TotalBytes: 1000, UsableBytes: 400, Replicas: []LogDirReplica{{Topic: "a", Bytes: 10}, {Topic: "a", Partition: 1, Bytes: 11}, {Topic: "b", Bytes: 20}}},
 		{Path: "/broken", TotalBytes: -1, UsableBytes: -1, Err: errors.New("gone")},
 	}
 	c := s.dial()

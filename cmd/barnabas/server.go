@@ -75,7 +75,7 @@ func runServer(ctx context.Context, f serverFlags) error {
 	case err != nil:
 		return fmt.Errorf("start: %w", err)
 	}
-	logger.Info("ready", zap.Int32("node", c.NodeID), zap.String("address", b.Addr()), zap.String("data", c.LogDir),
+	logger.Info("ready", zap.Int32("node", c.NodeID), zap.String("address", b.Addr()), zap.Strings("data", c.LogDirs),
 		zap.String("fsync", string(c.Fsync)), zap.Duration("after", time.Since(started)))
 	<-ctx.Done()
 	logger.Info("stopping")

@@ -49,6 +49,7 @@ type Broker struct {
 	logger *zap.Logger
 
 	dirs       *dataDirs
+	relocating *relocations
 	promises   os.FileInfo // of the directory of votes and metadata
 	node       *replication.Node
 	meta       *replication.Metadata
@@ -107,7 +108,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	if err != nil {
 		return err
 	}
-	b.hosting = newHosting(b, homes)
+	b.hosting, b.relocating = newHosting(b, homes), newRelocations(b)
 	b.groups = consumergroup.NewService(b.groupOptions())
 	b.server = protocol.NewServer(b, b.serverOptions())
 	if err := b.openMetadata(background); err != nil {
@@ -126,6 +127,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	b.running.Go(func() { b.follow(background) })
 	b.running.Go(func() { b.watchDisks(background) })
 	b.running.Go(func() { b.nurse(background) })
+	b.running.Go(func() { b.relocating.run(background) })
 	b.running.Go(func() { b.refetcher.run(background) })
 	b.running.Go(func() { newScrubber(b).run(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })

@@ -32,6 +32,7 @@ type homes struct {
 	wanted  int              // changes of at
 	written int              // of which so many are on disk
 	writing bool
+	failed  bool // the last write
 	wrote   *sync.Cond
 }
 
@@ -116,12 +117,18 @@ func (h *homes) choose(p place, dirs []*dataDir) *dataDir {
 	return best
 }
 
-// enter notes where replicas live. Durable on return; many at the same time share one write.
+// enter notes where replicas live. Durable on return; many at the same time share one write. After an error nothing has changed here, and may have on disk: see certain.
 func (h *homes) enter(id string, places ...place) error {
+	before := map[place]string{}
 	return h.change(func() {
 		for _, p := range places {
+			before[p] = h.at[p]
 			h.at[p] = id
 			delete(h.opening, p)
+		}
+	}, func() {
+		for p, id := range before {
+			h.putLocked(p, id)
 		}
 	})
 }
@@ -130,15 +137,36 @@ func (h *homes) enter(id string, places ...place) error {
 func (h *homes) leave(p place) error {
 	h.mu.Lock()
 	delete(h.opening, p)
-	_, known := h.at[p]
+	before, known := h.at[p]
 	h.mu.Unlock()
 	if !known {
 		return nil
 	}
-	return h.change(func() { delete(h.at, p) })
+	return h.change(func() { delete(h.at, p) }, func() { h.putLocked(p, before) })
 }
 
-func (h *homes) change(change func()) error {
+func (h *homes) putLocked(p place, id string) {
+	if id == "" {
+		delete(h.at, p)
+	} else {
+		h.at[p] = id
+	}
+}
+
+// certain makes sure that what is on disk is what is known here. After a write that failed it may be either, and no replica may be opened before that is settled: after a crash it
+// might be looked for elsewhere.
+func (h *homes) certain() error {
+	h.mu.Lock()
+	failed := h.failed
+	h.mu.Unlock()
+	if !failed {
+		return nil
+	}
+	return h.change(func() {}, func() {})
+}
+
+// change makes a change and waits until it is on disk; when that fails it undoes it. Both are called with mu held.
+func (h *homes) change(change, undo func()) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change()
@@ -155,7 +183,8 @@ func (h *homes) change(change func()) error {
 		h.mu.Lock()
 		h.writing = false
 		h.wrote.Broadcast()
-		if err != nil {
+		if h.failed = err != nil; h.failed {
+			undo()
 			return fmt.Errorf("note where replicas are: %w", err)
 		}
 		h.written = target

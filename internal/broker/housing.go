@@ -29,6 +29,9 @@ func (b *Broker) files() vfs.FS {
 
 // house finds the directory in which a replica lives, or chooses one for a replica that is to be entered once its files are there (fresh).
 func (h *hosting) house(r *replica) (fresh bool, err error) {
+	if err := h.homes.certain(); err != nil {
+		return false, err
+	}
 	id := h.homes.of(r.place())
 	home, unseen := h.b.dirs.withID(id)
 	switch {

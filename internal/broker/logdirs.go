@@ -21,6 +21,11 @@ func (b *Broker) LogDirs() []protocol.LogDir {
 				dir.Replicas = append(dir.Replicas, protocol.LogDirReplica{Topic: r.topic.Name, Partition: r.number, Bytes: r.part.Size(), Lag: r.part.Lag()})
 			}
 		})
+		for _, m := range b.relocating.under(d) {
+			if r := b.hosting.find(m.place.topic, m.place.number); r != nil && r.err == nil {
+				dir.Replicas = append(dir.Replicas, protocol.LogDirReplica{Topic: r.topic.Name, Partition: r.number, Bytes: m.copied.Load(), Lag: m.lag(r.part), Future: true})
+			}
+		}
 		slices.SortFunc(dir.Replicas, func(x, y protocol.LogDirReplica) int {
 			return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 		})
