@@ -33,5 +33,10 @@
 //
 // Open scans from the recovery point, a position that is known to be durable and moves every 4 MiB, checks every checksum there, cuts the first
 // batch that is torn with everything after it, and drops the entries of ctl that would follow. Before the recovery point nothing is repaired: a damage
-// that is found there is a *CorruptError with file and position, for the replica to be fetched anew. Indexes are rebuilt when they do not fit.
+// that is found there is a *CorruptError with file and position, for the replica to be fetched anew. Indexes are rebuilt when they do not fit, a damaged checkpoint is done without.
+//
+// # Damage
+//
+// Scrub reads a segment again and finds what has changed since it was written. Index files that mislead are got around by reading from the segment's beginning, and made anew by Scrub. PlanRepair
+// says what can be saved of a directory that Open refuses, and Salvage.Apply makes a log of it.
 package log

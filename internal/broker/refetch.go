@@ -54,6 +54,7 @@ type lost struct {
 	terms map[int32]log.Term // what other replicas said of the term
 	tail  *replication.Tail  // the end of a leader's log, which this replica is to reach
 	first bool               // no leader was asked yet
+	dir   os.FileInfo        // of a replica that is alone: what it was when it was found damaged
 	noted time.Time
 }
 
@@ -110,16 +111,6 @@ func (f *refetcher) leave(p place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.lost, p)
-}
-
-// damage is why the partition's replica is being taken care of, nil if it is not.
-func (f *refetcher) damage(p place) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if l := f.lost[p]; l != nil {
-		return l.why
-	}
-	return nil
 }
 
 func (f *refetcher) all() map[place]*lost {
@@ -201,6 +192,22 @@ func (f *refetcher) note(l *lost, what string, r *replica) {
 
 // alone is for a replica that nobody else has. What is sound in it goes on being served.
 func (f *refetcher) alone(r *replica, l *lost) {
+	now, err := os.Stat(r.dir)
+	if err == nil && l.dir == nil {
+		l.dir = now
+	}
+	if err == nil && r.err != nil && !os.SameFile(l.dir, now) { // the operator has put another directory in its place
+		f.leave(r.place())
+		h := f.b.hosting
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.find(r.topic.ID, r.number) == r {
+			next := r.again()
+			h.open(next, f.b.Image())
+			h.replace(r, next)
+		}
+		return
+	}
 	if l.noted.IsZero() {
 		l.noted = time.Now()
 		f.b.logger.Error("partition is corrupt, and there is no other replica to fetch it from: stop the node and see what `barnabas log repair` can save",

@@ -22,7 +22,6 @@ type scrubber struct {
 	rebuilt  metrics.Counter
 	damaged  metrics.Counter
 
-	began    atomic.Int64 // seconds since 1970; of the round under way, or the last
 	ended    atomic.Int64 // of the last round that was whole, 0: none
 	whole    atomic.Int64 // segments of the round under way
 	progress atomic.Int64 // of which so many are done
@@ -39,12 +38,35 @@ type scrubTarget struct {
 
 func newScrubber(b *Broker) *scrubber {
 	r := b.observed.registry
-	return &scrubber{b: b, pace: pace{perSecond: b.config.ScrubBytesPerSecond},
+	s := &scrubber{b: b, pace: pace{perSecond: b.config.ScrubBytesPerSecond},
 		bytes:    r.Counter("scrub_bytes_total", "Bytes of segments that were read again to find damage."),
 		segments: r.Counter("scrub_segments_total", "Segments that were read again to find damage."),
 		rebuilt:  r.Counter("scrub_rebuilt_indexes_total", "Segments whose index files were damaged, and were made anew."),
 		damaged:  r.Counter("scrub_damaged_segments_total", "Damaged segments that were found, each as often as it was read."),
 	}
+	if r != nil {
+		r.Sample(s.look, scrubProgress, scrubEnded, replicasDamaged, replicasFetched)
+	}
+	return s
+}
+
+// What is looked up when someone scrapes.
+var (
+	scrubProgress   = metrics.Gauge("scrub_round_progress", "How much of the segments the scrub round under way has read, 0 to 1.")
+	scrubEnded      = metrics.Gauge("scrub_last_round_seconds", "When the last whole scrub round ended, in seconds since 1970; 0: none since the node started.")
+	replicasDamaged = metrics.Gauge("replicas_damaged", "Replicas of this node whose files are damaged, those included that are being fetched anew.")
+	replicasFetched = metrics.Gauge("replicas_fetched_anew", "Replicas that were damaged and have been fetched anew since the node started.")
+)
+
+func (s *scrubber) look(emit metrics.Emit) {
+	emit(scrubProgress, float64(s.progress.Load())/float64(max(1, s.whole.Load())))
+	emit(scrubEnded, float64(s.ended.Load()))
+	f := s.b.refetcher
+	f.mu.Lock()
+	damaged, fetched := len(f.lost), f.fetched
+	f.mu.Unlock()
+	emit(replicasDamaged, float64(damaged))
+	emit(replicasFetched, float64(fetched))
 }
 
 // run works until ctx ends: one round every barnabas.scrub.interval.ms, and what is in doubt in between.
@@ -69,7 +91,6 @@ func (s *scrubber) round(ctx context.Context) {
 			all = append(all, scrubTarget{r.place(), each.BaseOffset})
 		}
 	})
-	s.began.Store(time.Now().Unix())
 	s.whole.Store(int64(len(all)))
 	s.progress.Store(0)
 	looked := time.Now()

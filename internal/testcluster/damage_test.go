@@ -1,13 +1,19 @@
 package testcluster
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/history"
+	"github.com/barnabas-log/barnabas/log"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // directory is where a node keeps the first partition of the topic.
@@ -234,5 +240,59 @@ func status(t *testing.T, name string) os.FileInfo {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// With one replica only, a damaged partition is offline and says so; the others go on. What repair saves is served again without a restart.
+func TestDamagedPartitionWithoutReplicasIsOfflineUntilRepaired(t *testing.T) {
+	t.Parallel()
+	s := &scene{Cluster: Start(t, Options{Nodes: 1, Set: []string{"default.replication.factor=1", "min.insync.replicas=1"}}), t: t, ctx: deadline(t)}
+	s.client = s.connect()
+	s.admin = kadm.NewClient(s.client)
+	segmentMillis := "20"
+	if _, err := s.admin.CreateTopic(s.ctx, 2, 1, map[string]*string{"segment.ms": &segmentMillis}, topic); err != nil {
+		t.Fatal(err)
+	}
+	write := func(client *kgo.Client, partition int32) error {
+		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
+		defer cancel()
+		return client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("value"), Timestamp: time.Now()}).FirstErr()
+	}
+	for range 6 {
+		if err := errors.Join(write(s.client, 0), write(s.client, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	node := s.Node(1)
+	dir := node.directory(t)
+	node.Stop()
+	truncate(t, segments(t, dir)[1], 0.5)
+	node.Start()
+	if err := write(s.connect(), 1); err != nil {
+		t.Fatalf("the sound partition: %v", err)
+	}
+	if err := write(s.connect(), 0); err == nil {
+		t.Fatal("the damaged partition takes records")
+	}
+	plan, err := log.PlanRepair(nil, dir)
+	if err != nil || plan.Lost() != 1 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	if _, err := plan.Apply(dir, plan.Configuration, nil); err != nil {
+		t.Fatal(err)
+	}
+	for write(s.connect(), 0) != nil {
+		if s.ctx.Err() != nil {
+			t.Fatal("repaired, and still offline")
+		}
+	}
+	reader := s.connect(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(0)}}))
+	var offsets []int64
+	for len(offsets) < 6 && s.ctx.Err() == nil {
+		reader.PollFetches(s.ctx).EachRecord(func(r *kgo.Record) { offsets = append(offsets, r.Offset) })
+	}
+	if want := []int64{0, 2, 3, 4, 5, 6}; !slices.Equal(offsets, want) {
+		t.Fatalf("offsets %v, not %v", offsets, want)
 	}
 }
