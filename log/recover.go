@@ -249,7 +249,7 @@ func (r *recovery) list() (stale []string, err error) {
 	}
 	for _, info := range infos {
 		if Removed(info.Name) { // its removal was interrupted
-			if err := r.log.discard(path.Join(r.log.dir, info.Name)); err != nil {
+			if err := r.log.remover.discard(r.log.fs, path.Join(r.log.dir, info.Name), 0); err != nil {
 				return nil, err
 			}
 			continue

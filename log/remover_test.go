@@ -88,12 +88,16 @@ func TestRemovingFilesHoldsNobodyUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		remover = NewRemover(disk, nil)
-		options.Remover, options.Config.DeleteDelay = remover, 0
+		options.Remover = remover
+		reopened := time.Now()
 		if l, err = Open(modelDir, options); err != nil {
 			t.Fatal(err)
 		}
 		for remover.Waiting() > 0 {
 			time.Sleep(time.Minute)
+		}
+		if took := time.Since(reopened); took > time.Hour {
+			t.Fatalf("what was left waited for %v", took)
 		}
 		remover.Close()
 		if left := disk.left(t, deletedSuffix); left != 0 {
