@@ -88,7 +88,7 @@ func Open(opts Options) (*Partition, error) {
 	p := &Partition{
 		nodeID:  opts.NodeID,
 		log:     opts.Log,
-		logger:  opts.Logger.With(zap.String("topic", opts.Topic), zap.Int32("partition", opts.Number)),
+		logger:  opts.Logger.WithLazy(zap.String("topic", opts.Topic), zap.Int32("partition", opts.Number)),
 		metrics: opts.Metrics,
 		now:     opts.Now,
 		inSync:  opts.InSyncCount,

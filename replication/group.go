@@ -92,7 +92,7 @@ func (n *Node) startGroup(opts GroupOptions, storage storage) (*Group, error) {
 func (n *Node) newGroup(opts GroupOptions, storage storage) *Group {
 	g := &Group{
 		node: n, id: opts.ID, machine: opts.Machine,
-		logger: n.logger.With(zap.String("group", opts.ID)),
+		logger: n.logger.WithLazy(zap.String("group", opts.ID)), // most groups never say anything
 		stable: &stable{store: n.votes, group: opts.ID, self: string(serverID(n.opts.NodeID))},
 	}
 	g.changing, g.preferred = make(chan struct{}, 1), opts.Preferred
@@ -139,7 +139,6 @@ func (g *Group) run(opts GroupOptions) error {
 	}
 	g.snapshots.start()
 	g.configured(r.GetConfiguration().Configuration())
-	g.workers.Go(g.tellAll)
 	for _, m := range g.Members() {
 		if m.Node != g.self {
 			g.node.network.peer(m.Node)
@@ -203,7 +202,7 @@ func (g *Group) Close() error {
 		if r := g.raft.Load(); r != nil {
 			_ = r.Shutdown().Error()
 		}
-		close(g.quit)
+		g.end()
 		g.workers.Wait()
 		g.store.close()
 		_ = g.node.enter(g.id, nil)

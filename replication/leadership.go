@@ -11,7 +11,7 @@ import (
 // herald knows who leads a group and tells its machine.
 //
 // Raft reports changes through a hook that it calls where they happen, from several goroutines. The hook only looks at raft's state and wakes the herald's own
-// goroutine, which compares what is with what it told last, and tells the difference. So the machine's calls come in an order that makes
+// goroutine, which lives while there is something to look at: it compares what is with what it told last, and tells the difference. So the machine's calls come in an order that makes
 // sense however quickly leadership flaps, and raft never waits for them.
 type herald struct {
 	self     int32
@@ -23,7 +23,6 @@ type herald struct {
 	noted    func()       // who leads was looked at; called with mu held; may be nil
 
 	raft atomic.Pointer[raft.Raft] // nil until NewRaft has returned
-	kick chan struct{}             // capacity 1: there is something to look at
 	quit chan struct{}             // closed when raft is down
 
 	mu      sync.Mutex // guards following
@@ -38,6 +37,11 @@ type herald struct {
 	standing bool     // raft was told to stand and has not begun
 	closing  bool
 
+	teller struct {
+		sync.Mutex
+		running, again, ended bool // guarded by it; ended: no more is started
+		work                  sync.WaitGroup
+	}
 	told struct {
 		lead   log.Term // lead(lead) was called, and no resign since; 0: none
 		leader int32    // what was said last
@@ -47,11 +51,11 @@ type herald struct {
 
 func (h *herald) init(self int32, e *endpoint) {
 	h.self, h.endpoint = self, e
-	h.kick, h.quit = make(chan struct{}, 1), make(chan struct{})
+	h.quit = make(chan struct{})
 	h.leader, h.told.leader = -1, -1
 }
 
-// follow begins to watch r. The caller then runs tellAll in a goroutine.
+// follow begins to watch r.
 func (h *herald) follow(r *raft.Raft) {
 	r.RegisterObserver(raft.NewObserver(nil, false, h.observe))
 	h.raft.Store(r)
@@ -107,10 +111,14 @@ func (h *herald) role() raft.RaftState {
 	return raft.Shutdown
 }
 
+// wake makes the herald look again.
 func (h *herald) wake() {
-	select {
-	case h.kick <- struct{}{}:
-	default:
+	t := &h.teller
+	t.Lock()
+	defer t.Unlock()
+	if t.again = t.running; !t.running && !t.ended {
+		t.running = true
+		t.work.Go(h.tellAll)
 	}
 }
 
@@ -143,24 +151,32 @@ func (h *herald) Leader() (node int32, term log.Term) {
 	return h.leader, h.term
 }
 
-// tellAll runs until quit is closed, and resigns for the last time then.
+// tellAll runs until there is nothing more to look at.
 func (h *herald) tellAll() {
-	for {
-		select {
-		case <-h.kick:
-			for h.tell() {
-			}
-			h.tend()
-		case <-h.quit:
-			h.mu.Lock()
-			h.leading, h.won, h.leader = false, 0, -1
-			h.told.lead, h.told.leader = 0, -1
-			term := h.term
-			h.mu.Unlock()
-			h.resign(term, -1)
-			return
+	for more := true; more; {
+		for h.tell() {
 		}
+		h.tend()
+		h.teller.Lock()
+		more = h.teller.again
+		h.teller.again, h.teller.running = false, more
+		h.teller.Unlock()
 	}
+}
+
+// end resigns for the last time. Called once, when raft is down.
+func (h *herald) end() {
+	close(h.quit)
+	h.teller.Lock()
+	h.teller.ended = true
+	h.teller.Unlock()
+	h.teller.work.Wait()
+	h.mu.Lock()
+	h.leading, h.won, h.leader = false, 0, -1
+	h.told.lead, h.told.leader = 0, -1
+	term := h.term
+	h.mu.Unlock()
+	h.resign(term, -1)
 }
 
 // tell makes at most one call. It reports whether there may be more to tell.

@@ -64,9 +64,8 @@ type Metadata struct {
 	next    uint64
 	pending map[uint64]chan result
 
-	workers sync.WaitGroup
-	closed  sync.Once
-	err     error // of Close
+	closed sync.Once
+	err    error // of Close
 }
 
 type result struct {
@@ -160,7 +159,6 @@ func (m *Metadata) run(dir string, opts MetadataOptions) error {
 	if err != nil {
 		return err
 	}
-	m.workers.Go(m.tellAll)
 	m.follow(r)
 	return nil
 }
@@ -234,8 +232,7 @@ func (m *Metadata) Close() error {
 		m.mu.Unlock()
 		m.endpoint.close()
 		_ = m.raft.Load().Shutdown().Error()
-		close(m.quit)
-		m.workers.Wait()
+		m.end()
 		if err := m.bolt.Close(); err != nil {
 			m.err = fmt.Errorf("close metadata log: %w", err)
 		}

@@ -23,6 +23,7 @@ type Node struct {
 
 	mu       sync.Mutex
 	groups   map[string]*Group // guarded by mu; nil value: being started
+	started  []*Group          // guarded by mu; those whose raft runs, nil: not listed since the last change. Replaced, never changed
 	metadata *Metadata         // guarded by mu
 	closed   bool              // guarded by mu
 }
@@ -74,17 +75,19 @@ func (n *Node) group(id string) *Group {
 	return n.groups[id]
 }
 
-// running are the groups that run here.
+// running are the groups that run here. The detector asks for them several times a second: they are listed anew only after a change.
 func (n *Node) running() []*Group {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := make([]*Group, 0, len(n.groups))
-	for _, g := range n.groups {
-		if g != nil && g.raft.Load() != nil {
-			all = append(all, g)
+	if n.started == nil {
+		n.started = make([]*Group, 0, len(n.groups))
+		for _, g := range n.groups {
+			if g != nil && g.raft.Load() != nil {
+				n.started = append(n.started, g)
+			}
 		}
 	}
-	return all
+	return n.started
 }
 
 // Close closes every group that is still open, then the votes. Safe to call twice.
@@ -129,6 +132,7 @@ func (n *Node) reserve(id string) error {
 func (n *Node) enter(id string, g *Group) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.started = nil
 	if g == nil {
 		delete(n.groups, id)
 		return nil

@@ -47,13 +47,14 @@ type Timing struct {
 	// Silence is how long another node may be silent until it is taken for dead: its groups get other leaders then, and what leads here without a majority is given up. A
 	// node that refuses connections is dead at once. Default 1 s, or twice Heartbeat when that is less.
 	Silence time.Duration
-	// Heartbeat is how long a follower waits for its leader before it stands of its own, should nodes not notice each other's death. Default 10 s.
+	// Heartbeat is how long a follower waits for its leader before it stands of its own, should nodes not notice each other's death. Default 20 s: a leader's
+	// heartbeats to a thousand followers are most of what idle groups cost.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes. At least Heartbeat; default: the same.
 	Election time.Duration
 	// Lease is how long a leader goes on without a quorum answering. At most Heartbeat; default: the same.
 	Lease time.Duration
-	// Commit is how long a quiet leader waits before it looks whether its followers have everything. Default 10 s.
+	// Commit is how long a quiet leader waits before it looks whether its followers have everything. Default 20 s.
 	Commit time.Duration
 	// Stall is how long a write may hang before a leader with followers gives its leadership up. Default 5 s.
 	Stall time.Duration
@@ -70,7 +71,7 @@ func (o *NodeOptions) EnsureDefaults() {
 	}
 	t := &o.Timing
 	if t.Heartbeat == 0 {
-		t.Heartbeat = 10 * time.Second
+		t.Heartbeat = 20 * time.Second
 	}
 	if t.Silence == 0 {
 		t.Silence = min(time.Second, 2*t.Heartbeat)
@@ -82,7 +83,7 @@ func (o *NodeOptions) EnsureDefaults() {
 		t.Lease = t.Heartbeat
 	}
 	if t.Commit == 0 {
-		t.Commit = 10 * time.Second
+		t.Commit = 20 * time.Second
 	}
 	if t.Stall == 0 {
 		t.Stall = 5 * time.Second

@@ -131,6 +131,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	b.running.Go(func() { b.refetcher.run(background) })
 	b.running.Go(func() { newScrubber(b).run(background) })
 	b.running.Go(func() { b.keepHouse(background, b.config.RetentionCheckInterval) })
+	b.running.Go(func() { b.giveBack(background) })
 	if b.config.Compact {
 		b.running.Go(func() { newCleaner(b).run(background) })
 	}

@@ -187,7 +187,7 @@ func (h *hosting) open(r *replica, image *metadata.Image) {
 }
 
 func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
-	logger := h.b.logger.With(zap.String("topic", r.topic.Name), zap.Int32("partition", r.number))
+	logger := h.b.logger.WithLazy(zap.String("topic", r.topic.Name), zap.Int32("partition", r.number))
 	config := h.b.partitionConfig(r.topic, image)
 	fresh, err := h.house(r)
 	if err != nil {
