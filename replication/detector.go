@@ -101,15 +101,19 @@ func (d *detector) look() {
 	d.looked = now
 	d.mu.Unlock()
 	for _, p := range w.all() {
-		gone := d.gone(p)
-		if gone == p.lost.Load() {
-			continue
+		if gone := d.gone(p); gone != p.lost.Load() {
+			p.lost.Store(gone)
+			if gone {
+				p.logger.Info("node is silent", zap.Bool("refused", p.refused.Load()))
+				p.hangUp()
+			}
 		}
-		p.lost.Store(gone)
-		if gone {
-			p.logger.Info("node is silent", zap.Bool("refused", p.refused.Load()))
-			p.hangUp()
+		// A connection may work in one direction only: followers must hear their leader, a leader must be answered.
+		if silent := d.silent(p, d.silence()); p.silent.Swap(silent) != silent && silent {
 			d.deserted(p)
+		}
+		if mute := !d.reachable(p); p.mute.Swap(mute) != mute && mute {
+			d.cutOff(p)
 		}
 	}
 	for _, g := range d.node.running() {
@@ -124,12 +128,15 @@ func (d *detector) heard(at int64) time.Duration {
 	return time.Duration(d.node.network.now() - max(at, d.resumed))
 }
 
-// gone says whether a peer is taken for dead.
-func (d *detector) gone(p *peer) bool { return d.silent(p, d.silence()) }
-
-// silent says whether a peer was never heard, refuses connections, or has not been heard for that long.
-func (d *detector) silent(p *peer, within time.Duration) bool {
+// gone says whether a peer is taken for dead: it was never heard, refuses connections, or neither asks nor answers.
+func (d *detector) gone(p *peer) bool {
 	last := max(p.answered.Load(), p.received.Load())
+	return last == 0 || p.refused.Load() || d.heard(last) > d.silence()
+}
+
+// silent says whether a peer refuses connections, or has asked nothing for that long: nodes ask each other several times in Timing.Silence, and leaders more.
+func (d *detector) silent(p *peer, within time.Duration) bool {
+	last := p.received.Load()
 	return last == 0 || p.refused.Load() || d.heard(last) > within
 }
 
@@ -139,14 +146,19 @@ func (d *detector) reachable(p *peer) bool {
 	return last != 0 && !p.refused.Load() && d.heard(last) <= d.silence()
 }
 
-// deserted takes note that a peer is gone.
+// deserted takes note that nothing comes from a peer: what it led has no leader.
 func (d *detector) deserted(p *peer) {
 	for _, g := range d.node.running() {
-		leader, _ := g.Leader()
-		switch {
-		case leader == p.id:
+		if leader, _ := g.Leader(); leader == p.id {
 			d.orphan(g)
-		case leader == g.self && slices.Contains(g.voters(), p.id) && !d.majority(g):
+		}
+	}
+}
+
+// cutOff takes note that a peer does not answer: what this node leads may have lost its majority.
+func (d *detector) cutOff(p *peer) {
+	for _, g := range d.node.running() {
+		if leader, _ := g.Leader(); leader == g.self && slices.Contains(g.voters(), p.id) && !d.majority(g) {
 			g.yield("no contact with a majority")
 		}
 	}
@@ -350,7 +362,7 @@ func (d *detector) update(g *Group, o orphan) bool {
 	return true
 }
 
-// leaderless says whether a group's leader is unknown or its node was not heard for that long.
+// leaderless says whether a group's leader is unknown or its node was silent for that long.
 func (d *detector) leaderless(g *Group, within time.Duration) bool {
 	g.mu.Lock()
 	leader, stale := g.leader, g.stale != 0 && g.stale == g.term

@@ -62,6 +62,96 @@ func TestDeadNodeIsReplacedAndComesBack(t *testing.T) {
 	c.closeAll(replicas)
 }
 
+// A leader that is heard but hears nobody, or reaches nobody but is reached, is replaced.
+func TestLeaderCutOffInOneDirectionIsReplaced(t *testing.T) {
+	for _, outgoing := range []bool{true, false} {
+		c := newCluster(t, slow)
+		replicas := c.startAll("p")
+		c.propose(replicas, 1, []byte("x"))
+		id, old := c.leader(replicas)
+		for _, other := range three {
+			if other != id {
+				c.cutWay(id, other, outgoing)
+			}
+		}
+		delete(replicas, id)
+		if outgoing { // what the others send it and it answers is not enough to lead
+			c.propose(replicas, 2, []byte("y"))
+			old.toy.wait(t, "resignation", func(m *toy) bool { return m.term == 0 })
+		}
+		c.heal()
+		replicas[id] = old
+		c.propose(replicas, 3, []byte("z"))
+		c.same(replicas)
+		c.closeAll(replicas)
+	}
+}
+
+// cutWay cuts the connections that a opens to b, or those that b opens to a.
+func (c *cluster) cutWay(a, b int32, outgoing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	way := [2]int32{a, b}
+	if !outgoing {
+		way = [2]int32{b, a}
+	}
+	c.cut[way] = true
+	for _, conn := range c.conns[way] {
+		_ = conn.Close()
+	}
+	c.conns[way] = nil
+}
+
+// still is a node whose detector looks only when the test does, and whose clock the test moves.
+func still(t *testing.T) (n *Node, pass func(time.Duration)) {
+	n = &Node{opts: NodeOptions{NodeID: 1}, groups: map[string]*Group{}}
+	n.opts.EnsureDefaults()
+	n.logger = n.opts.Logger
+	n.detector = newDetector(n)
+	n.spreader.node = n
+	var err error
+	if n.network, err = openNetwork(n); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.network.close)
+	return n, func(d time.Duration) { n.network.begun = n.network.begun.Add(-d) }
+}
+
+// A process that was stopped finds everybody silent when it goes on, and takes nobody for dead before they had time to speak.
+func TestStoppedProcessDeposesNobodyWhenItWakesUp(t *testing.T) {
+	n, pass := still(t)
+	d, p := n.detector, n.network.peer(2)
+	speak := func() { p.answered.Store(n.network.now()); p.received.Store(n.network.now()) }
+	lost := func() [3]bool { return [3]bool{p.lost.Load(), p.silent.Load(), p.mute.Load()} }
+	speak()
+	d.look()
+	if lost() != [3]bool{} {
+		t.Fatalf("a node that speaks is lost: %v", lost())
+	}
+	pass(time.Minute) // stopped
+	d.look()
+	if lost() != [3]bool{} {
+		t.Errorf("after a pause: %v", lost())
+	}
+	for range 2 {
+		pass(d.silence() * 2 / 5)
+		if d.look(); lost() != [3]bool{} {
+			t.Errorf("it had no time to speak: %v", lost())
+		}
+	}
+	speak()
+	for range 2 {
+		pass(d.silence() * 2 / 5)
+		if d.look(); lost() != [3]bool{} {
+			t.Errorf("it has spoken: %v", lost())
+		}
+	}
+	pass(d.silence() * 2 / 5)
+	if d.look(); lost() != [3]bool{true, true, true} {
+		t.Errorf("it is silent: %v", lost())
+	}
+}
+
 func TestIsolatedLeaderGivesUp(t *testing.T) {
 	c := newCluster(t, slow)
 	replicas := c.startAll("p")
@@ -216,4 +306,35 @@ func TestTwoThatAskEachOtherDoNotBothStand(t *testing.T) {
 		t.Errorf("a replica that stands answers %d", got)
 	}
 	r.close(t)
+}
+
+// A group whose preferred replica does not come is led by another, founded anew or not, and one that was founded while a node was away takes it in when it comes.
+func TestGroupsStartWithoutOneNode(t *testing.T) {
+	for _, away := range []int32{1, 3} { // 1 is preferred
+		c := newCluster(t, slow)
+		if err := c.nodes[away].Close(); err != nil {
+			t.Fatal(err)
+		}
+		replicas := map[int32]*replica{}
+		for _, id := range three {
+			if id != away {
+				replicas[id] = c.start(id, "p", three, id == 1)
+			}
+		}
+		c.propose(replicas, 1, []byte("founded"))
+		c.closeAll(replicas)
+		for id := range replicas {
+			replicas[id] = c.start(id, "p", three, id == 1)
+		}
+		c.propose(replicas, 2, []byte("started again"))
+		_, leader := c.leader(replicas)
+		_, term := leader.Leader()
+		c.open(away)
+		replicas[away] = c.start(away, "p", three, away == 1)
+		c.same(replicas)
+		if _, now := leader.Leader(); now != term {
+			t.Errorf("without node %d at first: term %d became %d when it came", away, term, now)
+		}
+		c.closeAll(replicas)
+	}
 }

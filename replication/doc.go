@@ -27,7 +27,7 @@
 //   - A missing entry is exactly raft.ErrLogNotFound, compared with ==. For any other error raft panics. So an entry that cannot be read stops the replica.
 //   - An error of StoreLogs makes the leader step down. A failed write also stops the replica for good (Failed), and only that one.
 //   - MaxAppendEntries counts entries, not bytes. What raft is given at a time is bounded by bytes before (maxHanded), what is sent at a time in the transport.
-//   - A group costs 3 goroutines, a leader 2 more for each follower and one.
+//   - A group costs 3 goroutines, a leader one more and 2 for each follower.
 //   - Raft takes a leader's commit index for everything that a follower holds, also for a tail that this leader has not confirmed. The transport sends, and accepts, no
 //     commit index beyond the last entry of the request.
 //   - An idle leader repeats an empty append to each follower once in CommitTimeout. The transport answers it here while the follower's heartbeats are fresh and
@@ -38,7 +38,7 @@
 // # Who is alive
 //
 // Raft's timers are long, because every group pays for them. The detector of a node watches the other nodes instead, finds leaders for groups without one, and makes a
-// leader without a majority give up. See detector and docs/decisions/0007. The metadata group keeps short timers and elects by itself.
+// leader without a majority give up. See detector and docs/decisions/0007 and 0009. The metadata group keeps short timers and elects by itself.
 //
 // # Terms
 //

@@ -39,6 +39,8 @@ type peer struct {
 	refused  atomic.Bool   // nobody listens at its address
 	process  atomic.Uint64 // as it greeted last
 	lost     atomic.Bool   // what the detector saw last: it is gone
+	silent   atomic.Bool   // so did: nothing comes from it
+	mute     atomic.Bool   // so did: it does not answer
 	nudge    chan struct{} // capacity 1: ping now
 
 	mu   sync.Mutex    // guards following
@@ -79,6 +81,8 @@ func newPeer(n *network, id int32) *peer {
 	p.beats.peer = p
 	p.nudge = make(chan struct{}, 1)
 	p.lost.Store(true)
+	p.silent.Store(true)
+	p.mute.Store(true)
 	return p
 }
 
