@@ -127,7 +127,7 @@ func (l *Log) wipe() error {
 		if info.Name == manifestName || info.Dir {
 			continue
 		}
-		if err := l.fs.Remove(path.Join(l.dir, info.Name)); err != nil {
+		if err := removeIfThere(l.fs, path.Join(l.dir, info.Name)); err != nil { // the remover may be faster
 			return err
 		}
 	}
