@@ -68,7 +68,7 @@ func (d *disks) fill(m *member) error {
 	// The node writes meanwhile, and some of what is free is not: take whatever can be had, in ever smaller pieces.
 	at := int64(0)
 	for piece := int64(1 << 30); piece >= 4096; {
-		switch err := syscall.Fallocate(int(f.Fd()), 0, at, piece); {
+		switch err := allocate(f, at, piece); {
 		case err == nil:
 			at += piece
 		case errors.Is(err, syscall.ENOSPC):

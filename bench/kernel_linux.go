@@ -51,3 +51,6 @@ func dropFrom(fd int, space []byte, n int) (int, error) {
 
 // datasync makes what was written durable.
 func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
+// allocate makes a file take up room on its disk from at on, without writing.
+func allocate(f *os.File, at, size int64) error { return unix.Fallocate(int(f.Fd()), 0, at, size) }
