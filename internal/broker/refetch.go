@@ -158,7 +158,7 @@ func (f *refetcher) step(ctx context.Context, p place, l *lost) {
 		f.alone(r, l)
 	case errors.Is(r.err, errAside):
 		f.comeBack(ctx, r, l, others)
-	case r.err != nil && r.dir == "": // not even its place is known
+	case r.dir == "" || r.ailment() != nil && !errors.Is(r.ailment(), log.ErrCorrupt): // the nurse sees to it; what was fetched so far is kept
 	case r.err != nil, r.part.Err() != nil:
 		f.setAside(r, l)
 	case f.expendable(ctx, r):
