@@ -123,7 +123,8 @@ func (c *cluster) reportIdle(idle time.Duration) error {
 
 // allLed asks node m until it names a leader other than except for every partition.
 func (m *member) allLed(ctx context.Context, partitions int32, except int32, topics ...string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(m.address()), kgo.RequestRetries(0), kgo.DialTimeout(time.Second))
+	client, err := kgo.NewClient(kgo.SeedBrokers(m.address()), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
+		kgo.MetadataMinAge(10*time.Millisecond)) // or the client answers from what it was told up to 5 s ago
 	if err != nil {
 		return err
 	}
