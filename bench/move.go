@@ -149,15 +149,6 @@ func (c *cluster) join() (*member, error) {
 	return m, nil
 }
 
-// stored is how many bytes of records all nodes have written together.
-func (m *moving) stored() (bytes int64) {
-	k := catchup{cluster: m.cluster, topic: m.topic}
-	for _, member := range m.cluster.nodes {
-		bytes += k.stored(member)
-	}
-	return bytes
-}
-
 // step runs one command of the CLI, which waits until it is done, and says what was copied and what it cost.
 func (m *moving) step(ctx context.Context, producers *stream, before float64, what string, args ...string) error {
 	four := m.cluster.nodes[3]
