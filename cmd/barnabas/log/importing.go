@@ -26,7 +26,7 @@ stay empty, and the log start is that of Kafka's log-start-offset-checkpoint, if
 transactions. Nothing is changed without --write.
 
 The node must be stopped.`,
-		Example: `  barnabas topic create orders --partitions 3 --replicas 1     # then stop the node
+		Example: `  barnabas topic create orders --partitions 3 --replication-factor 1     # then stop the node
   barnabas log import /var/kafka/orders-0 --topic orders --partition 0 --write`,
 		Args: cli.Args(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error { return importKafka(app, f, args[0]) },
