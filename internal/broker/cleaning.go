@@ -13,14 +13,20 @@ import (
 
 // cleaner compacts the partitions of a node, one at a time, the one that needs it most first. Leaders and followers compact by themselves.
 type cleaner struct {
-	b *Broker
-	// refused are partitions that could not be compacted. They are left alone until the node starts again, so that one that is damaged does not keep the others waiting.
-	refused map[place]bool
-	pace    pace
+	b    *Broker
+	pace pace
+}
+
+// cleaned is what became of the last compaction of a replica.
+type cleaned struct {
+	at  time.Time // when it ended
+	err error
+	// refused: it met damage. The replica is left alone, so that it does not keep the others waiting; one that is opened in its place, fetched anew or repaired, is not.
+	refused bool
 }
 
 func newCleaner(b *Broker) *cleaner {
-	return &cleaner{b: b, refused: map[place]bool{}, pace: pace{perSecond: b.config.CompactBytesPerSecond}}
+	return &cleaner{b: b, pace: pace{perSecond: b.config.CompactBytesPerSecond}}
 }
 
 // run works until ctx ends.
@@ -40,7 +46,10 @@ func (c *cleaner) dirtiest() *replica {
 	var most float64
 	c.b.hosting.each(func(r *replica) {
 		plan := r.part.PlanCompaction()
-		if !plan.Due && !plan.Roll || c.refused[r.place()] {
+		if !plan.Due && !plan.Roll {
+			return
+		}
+		if last := r.cleaned.Load(); last != nil && last.refused {
 			return
 		}
 		ratio := plan.Ratio()
@@ -57,16 +66,19 @@ func (c *cleaner) dirtiest() *replica {
 func (c *cleaner) clean(ctx context.Context, r *replica) {
 	done, err := r.part.Compact(ctx, partition.Cleaning{BufferBytes: c.b.config.CompactBufferBytes, Throttle: c.pace.wait, TombstonesBelow: c.b.tombstonesBelow(r)})
 	switch {
-	case err == nil && done.SegmentsMade > 0, ctx.Err() != nil:
+	case ctx.Err() != nil:
+	case err == nil && done.SegmentsMade > 0:
+		r.cleaned.Store(&cleaned{at: time.Now()})
 	case err == nil: // what is due is not durable yet, or was trimmed away meanwhile
 		pause(ctx, max(c.b.config.CompactBackoff, time.Millisecond))
 	case errors.Is(err, partition.ErrClosed):
 	case !errors.Is(err, log.ErrCorrupt) && !errors.Is(err, records.ErrMalformed) && !errors.Is(err, records.ErrTooLarge): // no room, say: it may get better
+		r.cleaned.Store(&cleaned{at: time.Now(), err: err})
 		c.b.logger.Warn("compaction failed", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(err))
 		pause(ctx, max(c.b.config.CompactBackoff, time.Second))
 	default:
-		c.refused[r.place()] = true
-		c.b.logger.Error("partition is not compacted any more until this node starts again", zap.String("topic", r.topic.Name),
+		r.cleaned.Store(&cleaned{at: time.Now(), err: err, refused: true})
+		c.b.logger.Error("replica is not compacted any more until it is opened anew", zap.String("topic", r.topic.Name),
 			zap.Int32("partition", r.number), zap.Error(err))
 	}
 }

@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -129,6 +132,62 @@ func TestCommittedOffsetsSurviveCompaction(t *testing.T) {
 			}
 		}
 		n.restart()
+	}
+}
+
+// A replica whose compaction meets damage is left alone; the one that takes its place is compacted, as the topic is configured by then.
+func TestReplicaThatTakesThePlaceOfADamagedOneIsCompacted(t *testing.T) {
+	n := start(t, "log.cleaner.backoff.ms=20")
+	n.create("t", 1, "segment.ms", "1000")
+	begin := time.Now().Add(-time.Hour)
+	for i := range 100 {
+		r := &kgo.Record{Topic: "t", Timestamp: begin.Add(time.Duration(i) * 100 * time.Millisecond), Key: fmt.Append(nil, i%7), Value: fmt.Append(nil, "value ", i)}
+		if err := n.client.ProduceSync(n.ctx(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damaged := n.hosted("t", 0)
+	name := filepath.Join(damaged.dir, fmt.Sprintf("%020d.log", damaged.part.Segments()[2].BaseOffset))
+	sound, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(at int, to byte) {
+		t.Helper()
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt([]byte{to}, int64(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := log.HeaderSize + 8
+	change(at, sound[at]^1)
+	for _, pair := range [][2]string{{"min.cleanable.dirty.ratio", "0.01"}, {"cleanup.policy", "compact"}} {
+		if err := n.alter("t", pair[0], pair[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.until("the damage is met", func() bool { c := damaged.cleaned.Load(); return c != nil && c.refused })
+	if c := damaged.cleaned.Load(); !errors.Is(c.err, log.ErrCorrupt) {
+		t.Fatal(c.err)
+	}
+
+	change(at, sound[at])
+	h := n.broker.hosting
+	h.mu.Lock()
+	if err := damaged.close(); err != nil {
+		t.Error(err)
+	}
+	next := h.again(damaged)
+	h.open(next, n.broker.Image())
+	h.replace(damaged, next)
+	h.mu.Unlock()
+	n.awaitCompacted("t", 0)
+	if c := n.hosted("t", 0).cleaned.Load(); c == nil || c.err != nil || c.at.IsZero() {
+		t.Fatalf("%+v", c)
 	}
 }
 

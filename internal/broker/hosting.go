@@ -37,6 +37,9 @@ type replica struct {
 	// inSync is how many replicas were in sync when it was looked at last (watchInSync).
 	inSync atomic.Int32
 	accord accord
+	// cleaned and scrubbed are what compaction and scrub last did here; nil: nothing yet.
+	cleaned  atomic.Pointer[cleaned]
+	scrubbed atomic.Pointer[scrubbedTo]
 	// anew is set for a replica that has lost its log, and is fetched from the leader.
 	anew *anew
 	// err is why the replica could not be opened; part and group are nil then.

@@ -202,7 +202,7 @@ func (f *refetcher) alone(r *replica, l *lost) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.find(r.topic.ID, r.number) == r {
-			next := r.again()
+			next := h.again(r)
 			h.open(next, f.b.Image())
 			h.replace(r, next)
 		}
@@ -248,7 +248,7 @@ func (f *refetcher) setAside(r *replica, l *lost) {
 			f.b.logger.Warn("close of a corrupt replica", zap.String("directory", r.dir), zap.Error(err))
 		}
 	}
-	next := r.again()
+	next := h.again(r)
 	if next.err = h.rename(r.dir, l.why); next.err == nil {
 		next.err = fmt.Errorf("%w: %w", errAside, l.why)
 		f.b.logger.Error("replica is corrupt: it was set aside and is fetched anew from the leader", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number),
@@ -257,8 +257,10 @@ func (f *refetcher) setAside(r *replica, l *lost) {
 	h.replace(r, next)
 }
 
-// again is a replica in the same place that was not opened yet.
-func (r *replica) again() *replica { return &replica{topic: r.topic, number: r.number, dir: r.dir} }
+// again is a replica in the same place that was not opened yet, of the topic as it is configured by now. mu is held.
+func (h *hosting) again(r *replica) *replica {
+	return &replica{topic: (*h.topics.Load())[r.topic.ID].topic.Load(), number: r.number, dir: r.dir}
+}
 
 // replace puts next in the place of r. mu is held.
 func (h *hosting) replace(r, next *replica) {
@@ -328,7 +330,7 @@ func (f *refetcher) comeBack(ctx context.Context, r *replica, l *lost, others []
 	if h.find(r.topic.ID, r.number) != r {
 		return
 	}
-	next := r.again()
+	next := h.again(r)
 	next.anew = &anew{deputy: len(others) == 1}
 	for _, term := range l.terms {
 		next.anew.term = max(next.anew.term, term)

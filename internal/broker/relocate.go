@@ -223,7 +223,7 @@ func (h *hosting) swap(ctx context.Context, r *replica, to *dataDir, c *copier, 
 	if err == nil {
 		err = h.homes.enter(to.identity(), r.place())
 	}
-	next := r.again()
+	next := h.again(r)
 	next.err = h.tryOpen(next, h.b.Image())
 	h.replace(r, next)
 	if next.err != nil {

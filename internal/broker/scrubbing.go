@@ -30,10 +30,18 @@ type scrubber struct {
 // doubtPause is how often the scrubber looks for index files that are known to be damaged.
 const doubtPause = time.Second
 
+// scrubbedTo is how far the scrub has come with a replica.
+type scrubbedTo struct {
+	at  time.Time
+	to  log.Offset // where the segment that was read last ends
+	err error      // what was wrong with it
+}
+
 // scrubTarget is one segment to read.
 type scrubTarget struct {
 	at   place
 	base log.Offset
+	next log.Offset
 }
 
 func newScrubber(b *Broker) *scrubber {
@@ -88,7 +96,7 @@ func (s *scrubber) round(ctx context.Context) {
 	var all []scrubTarget
 	s.b.hosting.each(func(r *replica) {
 		for _, each := range r.part.Segments() {
-			all = append(all, scrubTarget{r.place(), each.BaseOffset})
+			all = append(all, scrubTarget{r.place(), each.BaseOffset, each.NextOffset})
 		}
 	})
 	s.whole.Store(int64(len(all)))
@@ -99,7 +107,9 @@ func (s *scrubber) round(ctx context.Context) {
 			return
 		}
 		if r := s.b.hosting.find(t.at.topic, t.at.number); r != nil && r.err == nil && r.part.Err() == nil {
-			s.read(ctx, r, t.base, s.throttle(ctx))
+			if err := s.read(ctx, r, t.base, s.throttle(ctx)); ctx.Err() == nil {
+				r.scrubbed.Store(&scrubbedTo{at: time.Now(), to: t.next, err: err})
+			}
 		}
 		s.progress.Add(1)
 		if time.Since(looked) > doubtPause {
@@ -121,12 +131,13 @@ func (s *scrubber) doubted(ctx context.Context) {
 			return
 		}
 		for _, base := range r.part.Doubted() {
-			s.read(ctx, r, base, func(int) error { return ctx.Err() })
+			_ = s.read(ctx, r, base, func(int) error { return ctx.Err() }) // it has told
 		}
 	})
 }
 
-func (s *scrubber) read(ctx context.Context, r *replica, base log.Offset, throttle func(int) error) {
+// read scrubs one segment, and tells what is wrong with it.
+func (s *scrubber) read(ctx context.Context, r *replica, base log.Offset, throttle func(int) error) error {
 	done, err := r.part.Scrub(base, throttle)
 	s.bytes.Add(float64(done.Bytes))
 	s.segments.Inc()
@@ -134,10 +145,11 @@ func (s *scrubber) read(ctx context.Context, r *replica, base log.Offset, thrott
 		s.rebuilt.Inc()
 	}
 	if err == nil || ctx.Err() != nil {
-		return
+		return err
 	}
 	if errors.Is(err, log.ErrCorrupt) { // the refetcher was told
 		s.damaged.Inc()
 	}
 	s.b.logger.Warn("scrub: a segment is damaged, or cannot be read", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Int64("base_offset", int64(base)), zap.Error(err))
+	return err
 }
