@@ -96,11 +96,13 @@ func (h *homes) choose(p place, dirs []*dataDir) *dataDir {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count := map[string]int{}
-	for _, id := range h.at {
-		count[id]++
-	}
-	for _, id := range h.opening {
-		count[id]++
+	if len(dirs) > 1 {
+		for _, id := range h.at {
+			count[id]++
+		}
+		for _, id := range h.opening {
+			count[id]++
+		}
 	}
 	var best *dataDir
 	for _, d := range dirs {
