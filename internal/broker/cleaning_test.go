@@ -186,7 +186,8 @@ func TestReplicaThatTakesThePlaceOfADamagedOneIsCompacted(t *testing.T) {
 	h.replace(damaged, next)
 	h.mu.Unlock()
 	n.awaitCompacted("t", 0)
-	if c := n.hosted("t", 0).cleaned.Load(); c == nil || c.err != nil || c.at.IsZero() {
+	n.until("it says so", func() bool { return n.hosted("t", 0).cleaned.Load() != nil })
+	if c := n.hosted("t", 0).cleaned.Load(); c.err != nil || c.at.IsZero() {
 		t.Fatalf("%+v", c)
 	}
 }
