@@ -18,18 +18,15 @@ var ErrForeign = errors.New("cannot be imported")
 const startFile = "log-start-offset-checkpoint"
 
 // PlanImport reads the partition's directory of another server, which has to be stopped, in Kafka's format v2, and says what there is. Offsets stay as they are: what its compaction has left out,
-// or what lies before the log start, becomes empty batches. Anything damaged, of an older format, or of transactions is refused with file and position. A nil file system is the one
-// of the machine.
+// or what lies before the log start, becomes empty batches. Which producer wrote a batch is forgotten: its id is another's here, whose first batches would pass for repeated ones. Anything damaged, of an older format,
+// or of transactions is refused with file and position. A nil file system is the one of the machine.
 func PlanImport(files vfs.FS, dir string) (*Salvage, error) {
-	s, err := plan(files, dir, false)
+	s, err := plan(files, dir, false, nil)
 	if err != nil {
 		return nil, fmt.Errorf("plan import of %s: %w", dir, err)
 	}
 	for _, h := range s.Holes {
-		if h.Reason != "" && h.To > h.From {
-			return nil, fmt.Errorf("plan import of %s: %s at %d: %s: %w", dir, h.File, h.Position, h.Reason, ErrForeign)
-		}
-		if h.Reason != "" && !strings.Contains(h.Reason, "left") && !strings.Contains(h.Reason, "less than") { // not cut short by a crash
+		if h.To > h.From || !strings.Contains(h.Reason, "left") && !strings.Contains(h.Reason, "less than") { // not cut short by a crash
 			return nil, fmt.Errorf("plan import of %s: %s at %d: %s: %w", dir, h.File, h.Position, h.Reason, ErrForeign)
 		}
 	}
@@ -42,6 +39,14 @@ func PlanImport(files vfs.FS, dir string) (*Salvage, error) {
 	}
 	s.Start = min(max(s.Start, start), s.End)
 	return s, nil
+}
+
+// withoutProducer makes a batch one of no producer.
+func withoutProducer(b []byte) {
+	for at := 43; at < 57; at++ {
+		b[at] = 0xFF // id, epoch and base sequence
+	}
+	sumBatch(b)
 }
 
 // foreignStart looks the log start of a directory up, 0 when nothing says one. The file has a version, a number of lines, and the lines: topic, partition, offset.

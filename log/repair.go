@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -19,7 +20,7 @@ type Salvage struct {
 	Batches    int64
 	Records    int64
 	Bytes      int64
-	// Holes are the offsets that are lost. Over them lies an empty batch afterwards, so that every other record keeps its offset.
+	// Holes are the offsets that damage has taken. Over them lies an empty batch afterwards, so that every other record keeps its offset.
 	Holes []Hole
 	// Configuration is the newest Raft configuration that can be read, nil for none.
 	Configuration []byte
@@ -29,10 +30,11 @@ type Salvage struct {
 	files   vfs.FS
 	state   []byte // of producers at Start
 	foreign string // the first batch of a transaction, where it is
-	pieces  []piece
+	first   *piece
+	smooth  smooth
 }
 
-// Hole is a range of offsets without a sound batch, and where it lies in the files. A hole that was no damage has no reason: compaction by another server left it.
+// Hole is a range of offsets without a sound batch, where it lies in the files, and why.
 type Hole struct {
 	From, To Offset
 	File     string
@@ -54,27 +56,35 @@ type piece struct {
 // Lost is how many offsets damage has taken.
 func (s *Salvage) Lost() (offsets int64) {
 	for _, h := range s.Holes {
-		if h.Reason != "" {
-			offsets += int64(h.To - h.From)
-		}
+		offsets += int64(h.To - h.From)
 	}
 	return offsets
 }
 
 // PlanRepair reads all segments of a log's directory and says what can be kept, without changing anything. The log must not be open anywhere. A nil file system is that of the machine.
 func PlanRepair(files vfs.FS, dir string) (*Salvage, error) {
-	s, err := plan(files, dir, true)
+	s, err := plan(files, dir, true, nil)
 	if err != nil {
 		return nil, fmt.Errorf("plan repair of %s: %w", dir, err)
 	}
 	return s, nil
 }
 
-func plan(files vfs.FS, dir string, dense bool) (*Salvage, error) {
+// plan goes over the segments, and hands the pieces of what is kept to out, which may be nil. Nothing is kept of them: a directory may have millions of batches.
+func plan(files vfs.FS, dir string, dense bool, out func(piece) error) (*Salvage, error) {
 	if files == nil {
 		files = vfs.OS{}
 	}
 	s := &Salvage{dir: dir, files: files, dense: dense}
+	s.smooth.out = func(p piece) error {
+		if s.first == nil {
+			s.first = &p
+		}
+		if out == nil {
+			return nil
+		}
+		return out(p)
+	}
 	bases, err := segmentBases(files, dir)
 	if err != nil {
 		return nil, err
@@ -94,7 +104,9 @@ func plan(files vfs.FS, dir string, dense bool) (*Salvage, error) {
 	s.newestConfiguration()
 	next := bases[0]
 	if m != nil && m.floor.Offset < next {
-		s.hole(Hole{From: m.floor.Offset, To: next, File: segmentName(m.floor.Offset) + logSuffix, Reason: "missing"})
+		if err := s.hole(Hole{From: m.floor.Offset, To: next, File: segmentName(m.floor.Offset) + logSuffix, Reason: "missing"}); err != nil {
+			return nil, err
+		}
 	}
 	for k, base := range bases {
 		limit := Offset(1<<63 - 1)
@@ -106,8 +118,7 @@ func plan(files vfs.FS, dir string, dense bool) (*Salvage, error) {
 		}
 	}
 	s.End = next
-	s.smoothEpochs()
-	return s, nil
+	return s, s.smooth.flush(math.MaxInt64)
 }
 
 // segmentBases lists the segments of a directory.
@@ -138,13 +149,19 @@ func (s *Salvage) newestConfiguration() {
 	})
 }
 
-func (s *Salvage) hole(h Hole) {
-	s.Holes = append(s.Holes, h)
+// hole notes a hole. One that was no damage has no reason: compaction by another server left it.
+func (s *Salvage) hole(h Hole) error {
+	if h.Reason != "" {
+		s.Holes = append(s.Holes, h)
+	}
 	for from := h.From; from < h.To; {
 		to := min(h.To, from+1<<31-1)
-		s.pieces = append(s.pieces, piece{base: from, next: to, empty: true})
+		if err := s.smooth.add(piece{base: from, next: to, empty: true}); err != nil {
+			return err
+		}
 		from = to
 	}
+	return nil
 }
 
 // segment goes over one segment, which begins where next should be, and gives the offset after it. limit is where the next segment begins.
@@ -161,7 +178,9 @@ func (s *Salvage) segment(base, next, limit Offset) (Offset, error) {
 	}
 	in := &scanner{file: f, size: size}
 	if base > next {
-		s.hole(Hole{From: next, To: base, File: name, Reason: "the segment before it ends too early"})
+		if err := s.hole(Hole{From: next, To: base, File: name, Reason: "the segment before it ends too early"}); err != nil {
+			return next, err
+		}
 		next = base
 	}
 	var damage *Hole // that no sound batch has followed yet
@@ -194,12 +213,17 @@ func (s *Salvage) segment(base, next, limit Offset) (Offset, error) {
 		}
 		if damage != nil {
 			damage.To, damage.Bytes = h.BaseOffset(), position-damage.Position
-			s.hole(*damage)
+			err = s.hole(*damage)
 			damage = nil
 		} else if h.BaseOffset() > next {
-			s.hole(Hole{From: next, To: h.BaseOffset(), File: name, Position: position})
+			err = s.hole(Hole{From: next, To: h.BaseOffset(), File: name, Position: position})
 		}
-		s.keep(name, position, h)
+		if err == nil {
+			err = s.keep(name, position, h)
+		}
+		if err != nil {
+			return next, err
+		}
 		next = h.next()
 		position += int64(len(b))
 	}
@@ -209,41 +233,55 @@ func (s *Salvage) segment(base, next, limit Offset) (Offset, error) {
 			damage.To = limit
 			next = limit
 		}
-		s.hole(*damage)
+		return next, s.hole(*damage)
 	}
 	return next, nil
 }
 
-func (s *Salvage) keep(name string, position int64, h Header) {
+func (s *Salvage) keep(name string, position int64, h Header) error {
 	if s.foreign == "" && (h.Transactional() || h.Control()) {
 		s.foreign = fmt.Sprintf("%s at %d: a batch of a transaction", name, position)
 	}
 	s.Batches++
 	s.Records += int64(h.Count())
 	s.Bytes += int64(h.Size())
-	s.pieces = append(s.pieces, piece{file: name, position: position, size: h.Size(), base: h.BaseOffset(), next: h.next(), epoch: Term(uint32(h.LeaderEpoch())), empty: h.members() > 1})
+	empty := h.members() > 1 || !s.dense && h.Count() == 0
+	return s.smooth.add(piece{file: name, position: position, size: h.Size(), base: h.BaseOffset(), next: h.next(), epoch: Term(uint32(h.LeaderEpoch())), empty: empty})
 }
 
-// smoothEpochs makes epochs rise, also where one was damaged: it lies outside a batch's checksum.
-func (s *Salvage) smoothEpochs() {
-	last := Term(0)
-	for k := range s.pieces {
-		p := &s.pieces[k]
-		following := p.epoch
-		for _, q := range s.pieces[k+1:] {
-			if q.file != "" {
-				following = q.epoch
-				break
-			}
+// smooth makes epochs rise, also where one was damaged: it lies outside a batch's checksum. It holds a batch, and the holes behind it, back until the next batch is known.
+type smooth struct {
+	out  func(piece) error
+	last Term
+	held []piece
+}
+
+func (m *smooth) add(p piece) error {
+	if p.file != "" {
+		if err := m.flush(p.epoch); err != nil {
+			return err
 		}
+	}
+	m.held = append(m.held, p)
+	return nil
+}
+
+// flush lets go of what is held; following is the epoch of the next batch, the highest for none.
+func (m *smooth) flush(following Term) error {
+	for _, p := range m.held {
 		if p.file == "" {
-			p.epoch = last
-		} else if p.epoch > following && following >= last {
+			p.epoch = m.last
+		} else if p.epoch > following && following >= m.last {
 			p.epoch = following
 		}
-		p.epoch = max(p.epoch, last, 1)
-		last = p.epoch
+		p.epoch = max(p.epoch, m.last, 1)
+		m.last = p.epoch
+		if err := m.out(p); err != nil {
+			return err
+		}
 	}
+	m.held = m.held[:0]
+	return nil
 }
 
 // Write makes a log of what is kept in the directory to, which must not exist, with the Raft configuration given. Its entries are numbered anew: it is for a partition that has no other
@@ -262,24 +300,20 @@ func (s *Salvage) Write(to string, configuration []byte, progress func(bytes int
 		}
 	}()
 	base, term := s.Start, Term(1)
-	if len(s.pieces) > 0 {
-		base, term = s.pieces[0].base, s.pieces[0].epoch
+	if s.first != nil {
+		base, term = s.first.base, s.first.epoch
 	}
 	floor := Floor{Index: 1, Term: term, Offset: base, Start: max(s.Start, base), Configuration: configuration, ConfigurationIndex: 1, State: s.state}
 	if err := l.Reset(floor); err != nil {
 		return err
 	}
-	in := map[string]vfs.File{}
-	defer func() {
-		for _, f := range in {
-			_ = f.Close()
-		}
-	}()
+	in := &salvageReader{s: s}
+	defer in.close()
 	done := int64(0)
-	for _, p := range s.pieces {
+	now, err := plan(s.files, s.dir, s.dense, func(p piece) error {
 		b := emptyBatch(p.base, p.next, p.epoch)
 		if !p.empty {
-			if b, err = s.read(in, p); err != nil {
+			if b, err = in.read(p); err != nil {
 				return err
 			}
 		}
@@ -289,26 +323,50 @@ func (s *Salvage) Write(to string, configuration []byte, progress func(bytes int
 		if done += int64(len(b)); progress != nil {
 			progress(done)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if l.EndOffset() != s.End {
-		return fmt.Errorf("write what was salvaged: it ends at offset %d, not %d", l.EndOffset(), s.End)
+	if l.EndOffset() != s.End || now.Batches != s.Batches || now.Bytes != s.Bytes {
+		return fmt.Errorf("write what was salvaged: it has %d batches and ends at offset %d, not %d and %d: the files have changed meanwhile", now.Batches, l.EndOffset(), s.Batches, s.End)
 	}
 	return nil
 }
 
-func (s *Salvage) read(in map[string]vfs.File, p piece) ([]byte, error) {
-	f := in[p.file]
-	if f == nil {
-		var err error
-		if f, err = s.files.OpenFile(path.Join(s.dir, p.file), os.O_RDONLY, 0); err != nil {
+// salvageReader reads pieces, one file after the other.
+type salvageReader struct {
+	s    *Salvage
+	name string
+	file vfs.File
+}
+
+func (r *salvageReader) close() {
+	if r.file != nil {
+		_ = r.file.Close()
+		r.file = nil
+	}
+}
+
+func (r *salvageReader) read(p piece) (b []byte, err error) {
+	if r.file == nil || r.name != p.file {
+		r.close()
+		if r.file, err = r.s.files.OpenFile(path.Join(r.s.dir, p.file), os.O_RDONLY, 0); err != nil {
 			return nil, err
 		}
-		in[p.file] = f
+		r.name = p.file
 	}
-	b := make([]byte, p.size)
-	if err := readFull(f, b, p.position); err != nil {
+	b = make([]byte, p.size)
+	if err := readFull(r.file, b, p.position); err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", p.file, p.position, err)
 	}
+	if r.s.dense {
+		return b, nil
+	}
+	if err := CheckBatch(b); err != nil {
+		return nil, fmt.Errorf("read %s at %d: %w", p.file, p.position, err)
+	}
+	withoutProducer(b)
 	return b, nil
 }
 

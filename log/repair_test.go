@@ -56,7 +56,7 @@ func TestRepairKeepsEverythingSound(t *testing.T) {
 			if err != nil || before.Batches != 12 || len(before.Holes) != 0 {
 				t.Fatalf("%+v %v", before, err)
 			}
-			c.harm(t, dir, filepath.Join(dir, segmentName(0)+logSuffix), before.pieces[0].size)
+			c.harm(t, dir, filepath.Join(dir, segmentName(0)+logSuffix), before.first.size)
 			s, err := PlanRepair(nil, dir)
 			if err != nil || len(s.Holes) != len(c.holes) {
 				t.Fatalf("%+v %v", s, err)

@@ -113,9 +113,7 @@ func salvaged(app *cli.App, s *segments.Salvage, dir, kept string, written bool)
 		return app.Object(j)
 	}
 	for _, h := range s.Holes {
-		if h.Reason != "" {
-			fmt.Fprintf(app.Out, "%s:%d: offsets %d to %d are lost, %s: %s\n", filepath.Join(s.Dir(), h.File), h.Position, h.From, h.To-1, cli.Bytes(h.Bytes), h.Reason)
-		}
+		fmt.Fprintf(app.Out, "%s:%d: offsets %d to %d are lost, %s: %s\n", filepath.Join(s.Dir(), h.File), h.Position, h.From, h.To-1, cli.Bytes(h.Bytes), h.Reason)
 	}
 	fmt.Fprintf(app.Out, "%s: offsets %d to %d: %s in %s batches, %s; %s lost\n", dir, s.Start, s.End, cli.Plural(s.Records, "record"), cli.Count(s.Batches), cli.Bytes(s.Bytes), cli.Plural(s.Lost(), "offset"))
 	switch {

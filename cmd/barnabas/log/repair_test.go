@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	segments "github.com/barnabas-log/barnabas/log"
@@ -82,7 +83,8 @@ func kafkaDir(t *testing.T, edit func([]byte), bases ...int64) string {
 
 func TestImportKeepsOffsetsAndEpochs(t *testing.T) {
 	data, partition := withConfiguration(t, 0)
-	from := kafkaDir(t, nil, 10, 12, 20, 22) // trimmed up to 10, compacted between 14 and 20
+	idempotent := func(b []byte) { copy(b[43:57], make([]byte, 14)); sum(b) }
+	from := kafkaDir(t, idempotent, 10, 12, 20, 22) // trimmed up to 10, compacted between 14 and 20
 	if err := os.WriteFile(filepath.Join(filepath.Dir(from), "log-start-offset-checkpoint"), []byte("0\n1\norders 0 11\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,10 @@ func TestImportKeepsOffsetsAndEpochs(t *testing.T) {
 	run(t, "import", from, "--topic", "orders", "--data", data, "--write").Want(t, 0).Contains(t, "written")
 	run(t, "check", partition).Want(t, 0).Contains(t, "sound")
 	r := run(t, "dump", partition, "--records").Want(t, 0)
-	r.Contains(t, "baseOffset: 12 ", "partitionLeaderEpoch: 1 ", "baseOffset: 20 ", "baseOffset: 22 ", "offset: 23 ")
+	r.Contains(t, "baseOffset: 12 ", "partitionLeaderEpoch: 1 ", "baseOffset: 20 ", "baseOffset: 22 ", "offset: 23 ", "producerId: -1 ")
+	if strings.Contains(r.Out, "producerId: 0 ") {
+		t.Fatalf("a producer of the other cluster is taken for one of this:\n%s", r.Out)
+	}
 	run(t, "import", from, "--topic", "orders", "--data", data).Want(t, 1).Says(t, "not empty")
 }
 
