@@ -14,8 +14,9 @@ type Backend interface {
 	NodeID() int32
 	Image() *metadata.Image
 
-	// Partition is a partition that this node hosts, or nil.
+	// Partition is a partition that this node hosts, or nil. Offline says that it has a replica which could not be opened, whose Partition is nil.
 	Partition(topic metadata.TopicID, number int32) *partition.Partition
+	Offline(topic metadata.TopicID, number int32) bool
 
 	// Leader is the partition's leader as this node knows it (-1: none) and its epoch; isr are the replicas that are caught up.
 	Leader(topic metadata.TopicID, number int32) (node int32, epoch int32)

@@ -129,6 +129,8 @@ type fake struct {
 
 	mu     sync.RWMutex
 	groups map[partKey]*single
+
+	broken atomic.Bool // no replica can be opened, and nobody leads
 }
 
 func newFake(tb testing.TB, address string) *fake {
@@ -210,13 +212,18 @@ func (f *fake) Image() *metadata.Image { return f.image.Load() }
 func (f *fake) Partition(topic metadata.TopicID, number int32) *partition.Partition {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if g := f.groups[partKey{id: topic, number: number}]; g != nil {
+	if g := f.groups[partKey{id: topic, number: number}]; g != nil && !f.broken.Load() {
 		return g.p
 	}
 	return nil
 }
 
+func (f *fake) Offline(metadata.TopicID, int32) bool { return f.broken.Load() }
+
 func (f *fake) Leader(topic metadata.TopicID, number int32) (node, epoch int32) {
+	if f.broken.Load() {
+		return -1, -1
+	}
 	if p := f.Partition(topic, number); p != nil {
 		node, epoch, _ := p.Leader()
 		return node, epoch

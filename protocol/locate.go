@@ -30,13 +30,19 @@ func topicFor(image *metadata.Image, byID bool, name string, id metadata.TopicID
 	return topicNamed(image, name)
 }
 
-// partitionOf finds a partition that this node hosts. A partition that exists elsewhere is NOT_LEADER_OR_FOLLOWER: the client's metadata is old.
+// partitionOf finds a partition that this node hosts. A partition that exists elsewhere is NOT_LEADER_OR_FOLLOWER: the client's metadata is old. One that nobody leads, and whose replica
+// here cannot be opened, is KAFKA_STORAGE_ERROR.
 func (s *Server) partitionOf(t *metadata.Topic, number int32) (*partition.Partition, int16) {
 	if number < 0 || int(number) >= len(t.Partitions) {
 		return nil, codeUnknownTopicOrPartition
 	}
 	if p := s.backend.Partition(t.ID, number); p != nil {
 		return p, codeNone
+	}
+	if s.backend.Offline(t.ID, number) {
+		if leader, _ := s.backend.Leader(t.ID, number); leader < 0 {
+			return nil, codeKafkaStorageError
+		}
 	}
 	return nil, codeNotLeaderOrFollower
 }

@@ -29,6 +29,12 @@ func (b *Broker) Partition(topic metadata.TopicID, number int32) *partition.Part
 	return r.part // nil when it could not be opened
 }
 
+// Offline implements protocol.Backend.
+func (b *Broker) Offline(topic metadata.TopicID, number int32) bool {
+	r := b.hosting.find(topic, number)
+	return r != nil && r.err != nil && r.part == nil
+}
+
 // Leader implements protocol.Backend. A replica here knows its leader from Raft; of other partitions, brokers tell each other.
 func (b *Broker) Leader(topic metadata.TopicID, number int32) (node int32, epoch int32) {
 	node, epoch = -1, -1

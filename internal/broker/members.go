@@ -74,7 +74,8 @@ func (m *members) nameCluster(ctx context.Context) {
 	if m.b.Image().ClusterID != "" {
 		return
 	}
-	if err := m.b.controller.SetClusterID(ctx, m.b.clusterID()); err != nil && ctx.Err() == nil {
+	err := m.b.controller.SetClusterID(ctx, m.b.clusterID())
+	if err != nil && ctx.Err() == nil && m.b.Image().ClusterID == "" { // after a start it may have had a name that was not read again yet
 		m.b.logger.Warn("name the cluster", zap.Error(err))
 	}
 }
