@@ -120,6 +120,7 @@ func (c *crowd) send(client *kgo.Client, id history.ID, r *rand.Rand) {
 			return
 		}
 		c.recorder.Record(history.Event{Kind: history.Acknowledged, Partition: p, ID: id, Offset: record.Offset})
+		c.reach(producersReach, p, record.Offset+1)
 		c.acked.Add(1)
 		c.waits.add(time.Since(begun))
 	})
@@ -199,6 +200,9 @@ func (c *crowd) gotOne(p history.Partition, reader int32, offset int64, value []
 	}
 	c.recorder.Record(history.Event{Kind: history.Consumed, Partition: p, Reader: reader, ID: id, Offset: offset})
 }
+
+// producersReach stands for the producers where reach is told of a group.
+const producersReach = "producers"
 
 // reach notes that a group has got everything below an offset.
 func (c *crowd) reach(group string, p history.Partition, offset int64) {

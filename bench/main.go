@@ -7,6 +7,7 @@
 //	go run ./bench start            time to the first acknowledged produce, idle memory
 //	go run ./bench recovery --gb 10 time until a large partition is served again after kill -9
 //	go run ./bench chaos            three brokers that suffer, and what their clients saw
+//	go run ./bench faults           kill -9 at random moments, damaged files, under load
 //	go run ./bench failover         time without acknowledgements when a leader dies or is stopped
 //	go run ./bench partitions       many partitions: created, idle, a death, a restart
 //	go run ./bench catchup          a follower that was away, and what its return costs
@@ -39,7 +40,7 @@ func main() {
 		root.AddCommand(newPlan(&o, p))
 	}
 	root.AddCommand(newRun(&o), newList(), newDrive())
-	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o), newCompact(&o), newCatchup(&o), newMove(&o))
+	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o), newCompact(&o), newCatchup(&o), newMove(&o), newFaults(&o))
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
