@@ -3,6 +3,7 @@
 //
 //	GET /healthz        200 while the node is alive and its data directory can be written, else 503
 //	GET /readyz         200 while the node serves what it should, else 503
+//	GET /partitions     the node's replicas: their files, compaction, scrub, and what is wrong; ?topic=NAME for those of one topic
 //	GET /metrics        figures, for Prometheus
 //	GET /log/level      {"level":"info"}
 //	PUT /log/level      {"level":"debug"}, or level=debug as a form

@@ -16,12 +16,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// Status is what the endpoints ask of the node. Both methods are called from any goroutine, from before the node has started until Close returns, and return soon.
+// Status is what the endpoints ask of the node. Its methods are called from any goroutine, from before the node has started until Close returns, and return soon.
 type Status interface {
 	// Unhealthy is why the node cannot go on without a restart: replicas that stopped because the disk failed. Empty: it is well.
 	Unhealthy() []string
 	// Unready is why the node does not serve all that it should. Empty: it does.
 	Unready() []string
+	// Replicas is what the node has on its disks: of all topics, or of the one that is named.
+	Replicas(topic string) Node
 }
 
 // Options of a Server.
@@ -89,6 +91,7 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /{$}", index)
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { report(w, s.opts.Status.Unhealthy()) })
 	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { report(w, s.opts.Status.Unready()) })
+	m.HandleFunc("GET /partitions", s.partitions)
 	m.Handle("GET /metrics", s.opts.Metrics.Handler())
 	if s.opts.Level != nil {
 		m.Handle("GET /log/level", local(s.opts.Level))
@@ -115,7 +118,7 @@ func (s *Server) setLevel(w http.ResponseWriter, r *http.Request) {
 
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = fmt.Fprint(w, "Barnabas\n\n/healthz\n/readyz\n/metrics\n\non this machine only:\n/log/level\n/debug/pprof/\n")
+	_, _ = fmt.Fprint(w, "Barnabas\n\n/healthz\n/readyz\n/partitions\n/metrics\n\non this machine only:\n/log/level\n/debug/pprof/\n")
 }
 
 // condition is the body of healthz and readyz.

@@ -22,6 +22,13 @@ type node struct{ unhealthy, unready atomic.Pointer[[]string] }
 func (n *node) Unhealthy() []string { return *n.unhealthy.Load() }
 func (n *node) Unready() []string   { return *n.unready.Load() }
 
+func (n *node) Replicas(topic string) Node {
+	if topic == "none" {
+		return Node{ID: 7}
+	}
+	return Node{ID: 7, Partitions: []Replica{{Topic: "a" + topic, State: Following, Leader: 2, Compaction: &Compaction{DirtyRatio: 0.5}}}}
+}
+
 func newNode() *node {
 	n := &node{}
 	n.unhealthy.Store(&[]string{})
@@ -106,6 +113,18 @@ func TestMetricsAndIndexAreServed(t *testing.T) {
 	}
 	if code, _ := ask(t, "POST", base+"/healthz", ""); code != 405 {
 		t.Error(code)
+	}
+}
+
+func TestReplicasAreServed(t *testing.T) {
+	_, base := start(t, Options{})
+	for query, want := range map[string]string{
+		"":            `{"node":7,"partitions":[{"topic":"a","partition":0,"state":"following","leader":2,"segments":0,"bytes":0,"start":0,"end":0,"highWatermark":0,"compaction":{"to":0,"cleanBytes":0,"dirtyBytes":0,"dirtyRatio":0.5}}]}`,
+		"?topic=none": `{"node":7,"partitions":[]}`,
+	} {
+		if code, body := ask(t, "GET", base+"/partitions"+query, ""); code != 200 || strings.TrimSpace(body) != want {
+			t.Errorf("%s: %d %s, not %s", query, code, body, want)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ var graph = map[string][]string{
 	"internal/testcluster": {"internal/broker", "internal/config"},
 	"internal/history":     {},
 	"internal/arch":        {},
-	"cmd":                  {"internal/broker", "internal/config", "log"},
+	"cmd":                  {"internal/broker", "internal/config", "internal/admin", "log"},
 	"bench":                {"internal/history", "log"},
 	"test":                 {},
 	"examples":             {},

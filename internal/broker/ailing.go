@@ -95,8 +95,10 @@ func (h *hosting) sick(known map[place]*illness, now time.Time) (all []*replica)
 				}
 				continue
 			case i == nil:
+				r.ails.CompareAndSwap(0, now.UnixMilli())
 				known[r.place()] = &illness{next: now.Add(firstCure), pause: 2 * firstCure}
 			default:
+				r.ails.CompareAndSwap(0, now.UnixMilli())
 				i.healthy = time.Time{}
 			}
 			all = append(all, r)
@@ -174,7 +176,9 @@ func (h *hosting) reopen(r *replica, topic *metadata.Topic, t *hostedTopic, imag
 		}
 	}
 	next := &replica{topic: topic, number: r.number}
-	next.err = h.tryOpen(next, image)
+	if next.err = h.tryOpen(next, image); next.err != nil {
+		next.ails.Store(r.ails.Load())
+	}
 	t.replicas[r.number].Store(next)
 	h.changed.wake()
 	if next.err == nil {

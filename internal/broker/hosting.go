@@ -42,6 +42,8 @@ type replica struct {
 	scrubbed atomic.Pointer[scrubbedTo]
 	// anew is set for a replica that has lost its log, and is fetched from the leader.
 	anew *anew
+	// ails is since when the nurse has known that the replica does not work, in milliseconds since 1970; 0: it does.
+	ails atomic.Int64
 	// err is why the replica could not be opened; part and group are nil then.
 	err error
 }

@@ -48,9 +48,10 @@ type refetcher struct {
 	fetched int64 // replicas that were fetched anew
 }
 
-// lost is one such replica. After it was entered, only the refetcher's goroutine looks at it.
+// lost is one such replica. After it was entered, only the refetcher's goroutine looks at what changes in it.
 type lost struct {
-	why   error
+	why   error              // as since, never changed
+	since time.Time          // when it was found out
 	terms map[int32]log.Term // what other replicas said of the term
 	tail  *replication.Tail  // the end of a leader's log, which this replica is to reach
 	first bool               // no leader was asked yet
@@ -99,7 +100,7 @@ func (f *refetcher) enter(p place, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lost[p] == nil {
-		f.lost[p] = &lost{why: why, terms: map[int32]log.Term{}, first: true}
+		f.lost[p] = &lost{why: why, since: time.Now(), terms: map[int32]log.Term{}, first: true}
 	}
 	select {
 	case f.kick <- struct{}{}:

@@ -83,7 +83,7 @@ var serverTable = append([]*Definition{
 		Note: "Our own name."},
 
 	{section: "Operation", Name: "barnabas.http.listener", Type: String, Default: "127.0.0.1:9644", check: addressOrNothing(),
-		Doc: "Where /healthz, /readyz, /metrics, /log/level and /debug/pprof are served: host:port, an empty host for all interfaces, port 0 for a free one; empty for nowhere. " +
+		Doc: "Where /healthz, /readyz, /partitions, /metrics, /log/level and /debug/pprof are served: host:port, an empty host for all interfaces, port 0 for a free one; empty for nowhere. " +
 			"The last two are answered on the loopback interface only, whatever is set here.",
 		Note: "Our own name. When nobody has set it and the port is taken (by another node on the machine), the node says so and starts without."},
 

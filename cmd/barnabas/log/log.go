@@ -16,7 +16,7 @@ import (
 
 // Command is the noun with its verbs.
 func Command(app *cli.App) *cobra.Command {
-	return cli.Noun("log", "Look into segment files, repair and import them", newDump(app), newCheck(app), newRepair(app), newImport(app))
+	return cli.Noun("log", "Look into segment files and replicas, repair and import them", newDump(app), newCheck(app), newRepair(app), newImport(app), newStatus(app))
 }
 
 // pathHelp says what the arguments of each verb are.
