@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 // Chunk is a range of one segment's file, pinned until Release: it stays readable when the segment is removed meanwhile.
 type Chunk struct {
+	segment  *segment
 	handle   *handle
 	position int64
 	size     int
@@ -117,13 +119,19 @@ func (l *Log) readOnce(from, limit Offset, maxBytes int, atLeastOne bool) (*Chun
 		return nil, err
 	}
 	start, end, next, err := l.bounds(s, h, from, limit, int64(min(max(maxBytes, 0), math.MaxInt32)), atLeastOne)
+	if err == nil && end > start {
+		end, next, err = s.present(h, start, end, next)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = cmp.Or(s.measure(h), err)
+	}
 	if err != nil || end == start {
 		h.release()
 		return nil, err
 	}
 	s.setHint(next, end)
 	c := chunks.Get().(*Chunk)
-	*c = Chunk{handle: h, position: start, size: int(end - start), next: next}
+	*c = Chunk{segment: s, handle: h, position: start, size: int(end - start), next: next}
 	return c, nil
 }
 

@@ -90,6 +90,7 @@ func (c *scrub) run(done *Scrubbed) error {
 	if size, err := h.file.Size(); err != nil {
 		return err
 	} else if size < c.bytes {
+		c.s.missing.Store(c.bytes - size)
 		return &CorruptError{c.s.path, size, fmt.Sprintf("segment ends, and had %d bytes", c.bytes)}
 	}
 	sealed := c.s.isSealed.Load()

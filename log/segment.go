@@ -34,8 +34,9 @@ type segment struct {
 	// firstTimestamp is the largest of the first batch that has one (those that compaction emptied have none), or noTimestamp.
 	firstTimestamp atomic.Int64
 	isSealed       atomic.Bool
-	compacted      atomic.Bool // compaction has been over all of it
-	doubted        atomic.Bool // an index file is damaged
+	compacted      atomic.Bool  // compaction has been over all of it
+	doubted        atomic.Bool  // an index file is damaged
+	missing        atomic.Int64 // bytes at the end that the file was found to have lost
 
 	// hints remember where readers stopped: offset after the chunk, relative to base, and its position.
 	hints [8]atomic.Uint64

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/barnabas-log/barnabas/log"
+	"go.uber.org/zap"
 )
 
 // Isolation is Kafka's isolation level.
@@ -106,6 +107,14 @@ func (p *Partition) diverging(l *leadership, r Read) (*log.EpochStart, error) {
 		return &log.EpochStart{Epoch: epoch, Offset: end}, nil
 	}
 	return nil, nil
+}
+
+// Recheck looks whether the records of a chunk, which came from Read, are there, after sending them has met the end of their file. The damage is reported as if Read had found it.
+func (p *Partition) Recheck(c *log.Chunk) {
+	if err := c.Recheck(); err != nil {
+		p.logger.Warn("records could not be sent: their file is damaged", zap.Error(err))
+		p.suspect(err)
+	}
 }
 
 // readError says what a failure of the log means to a reader.

@@ -2,7 +2,9 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -268,11 +270,23 @@ func (q *fetchRun) reply(code int16) error {
 		out.brokers = q.endpoints()
 	}
 	if err := out.send(q.call.conn); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			q.recheck()
+		}
 		return fmt.Errorf("%s version %d: %w", kmsg.NameForKey(keyFetch), q.req.Version, err)
 	}
 	q.count(code, out.size)
 	q.call.conn.mute(pause)
 	return nil
+}
+
+// recheck looks at what was to be sent and was not there.
+func (q *fetchRun) recheck() {
+	for i := range q.parts {
+		if chunk, ok := q.parts[i].chunk.(*log.Chunk); ok {
+			q.parts[i].partition.Recheck(chunk)
+		}
+	}
 }
 
 // count counts the answer, of size bytes.
