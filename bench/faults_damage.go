@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/barnabas-log/barnabas/internal/history"
 	"github.com/barnabas-log/barnabas/log"
 )
 
@@ -24,6 +25,8 @@ type damage struct {
 	rebuilt bool
 	// live: a running node comes across it, if only by its scrub. The others are read by a start.
 	live bool
+	// hides are rules that it breaks for a node that is alone, at offsets of the damaged bytes, and nobody can help it.
+	hides []history.Rule
 }
 
 // damages are all of them.
@@ -31,7 +34,8 @@ var damages = []damage{
 	{name: "flip-sealed", suffix: ".log", do: flip, live: true},
 	{name: "flip-active", suffix: ".log", active: true, do: flip, live: true},
 	{name: "cut-sealed", suffix: ".log", do: cutThird, live: true},
-	{name: "cut-active", suffix: ".log", active: true, do: cutThird, live: true},
+	// The end of the file of a node that is killed then looks like a write that was under way: it is cut off, and its offsets are given again.
+	{name: "cut-active", suffix: ".log", active: true, do: cutThird, live: true, hides: []history.Rule{history.Divergent, history.Forgotten, history.Backdated}},
 	{name: "flip-index", suffix: ".index", do: flip, rebuilt: true, live: true},
 	{name: "flip-timeindex", suffix: ".timeindex", do: flip, rebuilt: true, live: true},
 	{name: "flip-raftindex", suffix: ".raftindex", do: flip, rebuilt: true, live: true},

@@ -57,6 +57,12 @@ func (s *suffering) run(ctx context.Context, dir string) error {
 func (s *suffering) phase(ctx context.Context, start bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
+	if s.damage.suffix == "checkpoint" { // a node that stops writes one
+		s.victim.end(syscall.SIGTERM)
+		if err := s.victim.start(); err != nil {
+			return err
+		}
+	}
 	dir, err := s.prepared(ctx)
 	if err != nil {
 		return err

@@ -84,9 +84,14 @@ func (s *suffering) judge(problems []string) error {
 			problems = append(problems, fmt.Sprintf("a reader skipped offsets %d to %d", gap.from, gap.to-1))
 		}
 	}
-	if len(s.spared) > 0 { // what these rules would say has been looked at
-		for _, rule := range []history.Rule{history.Lost, history.Vanished, history.Skipped} {
+	if len(s.spared) > 0 {
+		for _, rule := range []history.Rule{history.Lost, history.Vanished, history.Skipped} { // looked at above
 			delete(verdict.Broken, rule)
+		}
+		for _, rule := range s.damage.hides {
+			if !slices.ContainsFunc(verdict.Violations, func(v history.Violation) bool { return v.Rule == rule && !within(s.spared, v.Offset, v.Offset+1) }) {
+				delete(verdict.Broken, rule)
+			}
 		}
 		problems = slices.DeleteFunc(problems, func(p string) bool { return strings.HasPrefix(p, unread) })
 	}
@@ -102,13 +107,13 @@ func (s *suffering) losses() (lost []int64, skipped []stretch, err error) {
 	if _, err := s.trial.file.Seek(0, 0); err != nil {
 		return nil, nil, err
 	}
-	acknowledged, final, next := map[int64]bool{}, map[int64]bool{}, map[int32]int64{}
+	acknowledged, final, next := map[history.ID]int64{}, map[history.ID]bool{}, map[int32]int64{}
 	err = history.Read(s.trial.file, func(e history.Event) error {
 		switch e.Kind {
 		case history.Acknowledged:
-			acknowledged[e.Offset] = true
+			acknowledged[e.ID] = e.Offset
 		case history.Final:
-			final[e.Offset] = true
+			final[e.ID] = true
 		case history.Consumed:
 			if at, known := next[e.Reader]; known && e.Offset > at {
 				skipped = append(skipped, stretch{at, e.Offset})
@@ -117,8 +122,8 @@ func (s *suffering) losses() (lost []int64, skipped []stretch, err error) {
 		}
 		return nil
 	})
-	for offset := range acknowledged {
-		if !final[offset] {
+	for id, offset := range acknowledged {
+		if !final[id] {
 			lost = append(lost, offset)
 		}
 	}
