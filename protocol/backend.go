@@ -21,6 +21,8 @@ type Backend interface {
 	// Leader is the partition's leader as this node knows it (-1: none) and its epoch; isr are the replicas that are caught up.
 	Leader(topic metadata.TopicID, number int32) (node int32, epoch int32)
 	InSync(topic metadata.TopicID, number int32) []int32
+	// OfflineReplicas are the nodes whose replica of the partition does not work though they live.
+	OfflineReplicas(topic metadata.TopicID, number int32) []int32
 
 	// Controller is the node that leads the metadata group, -1 if none.
 	Controller() int32

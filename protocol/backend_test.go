@@ -130,7 +130,8 @@ type fake struct {
 	mu     sync.RWMutex
 	groups map[partKey]*single
 
-	broken atomic.Bool // no replica can be opened, and nobody leads
+	broken  atomic.Bool             // no replica can be opened, and nobody leads
+	offline atomic.Pointer[[]int32] // nodes whose replica does not work
 }
 
 func newFake(tb testing.TB, address string) *fake {
@@ -231,6 +232,12 @@ func (f *fake) Leader(topic metadata.TopicID, number int32) (node, epoch int32) 
 	return 2, 7
 }
 
+func (f *fake) OfflineReplicas(metadata.TopicID, int32) []int32 {
+	if nodes := f.offline.Load(); nodes != nil {
+		return *nodes
+	}
+	return nil
+}
 func (f *fake) InSync(metadata.TopicID, int32) []int32 { return []int32{1} }
 func (f *fake) ElectLeader(context.Context, *metadata.Topic, int32, bool) error {
 	return &metadata.Error{Code: codeElectionNotNeeded, Message: "not in this test"}

@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,12 @@ func TestDescribedPartitions(t *testing.T) {
 	if p := leaderless.Partitions[0]; p.ErrorCode != codeLeaderNotAvailable || p.LeaderID != -1 || len(p.Replicas) != 1 {
 		t.Errorf("without a leader: %+v", p)
 	}
+	s.adminBackend.fake.offline.Store(&p.Replicas)
+	resp = s.dial().ask(pageRequest(100, "", 0)).(*kmsg.DescribeTopicPartitionsResponse)
+	if p := resp.Topics[0].Partitions[0]; len(p.Replicas) != 1 || !slices.Equal(p.OfflineReplicas, p.Replicas) {
+		t.Errorf("with a replica that does not work: %+v", p)
+	}
+	s.adminBackend.fake.offline.Store(nil)
 	many := s.topic("many", maxDescribedPartitions+1)
 	resp = s.dial().ask(pageRequest(1<<30, "", 0, many.Name)).(*kmsg.DescribeTopicPartitionsResponse)
 	if got := resp.Topics[0]; len(got.Partitions) != maxDescribedPartitions || resp.NextCursor.Partition != maxDescribedPartitions {

@@ -18,8 +18,9 @@ type partitionState struct {
 func (s *Server) partitionState(image *metadata.Image, t *metadata.Topic, number int32, listener string) partitionState {
 	p := partitionState{replicas: t.Partitions[number].Replicas, inSync: s.backend.InSync(t.ID, number)}
 	p.leader, p.epoch = s.backend.Leader(t.ID, number)
+	failed := s.backend.OfflineReplicas(t.ID, number)
 	for _, id := range p.replicas {
-		if b := image.Brokers[id]; b == nil || b.Fenced {
+		if b := image.Brokers[id]; b == nil || b.Fenced || slices.Contains(failed, id) {
 			p.offline = append(p.offline, id)
 		}
 	}

@@ -57,6 +57,7 @@ func (b *Broker) nurse(ctx context.Context) {
 			soonest = earlier(soonest, i.next)
 		}
 		b.hosting.cure(due, known)
+		b.leaders.ail(b.hosting.ailingPlaces())
 		timer := time.NewTimer(time.Until(soonest))
 		select {
 		case <-ctx.Done():

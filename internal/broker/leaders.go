@@ -10,9 +10,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// led is what a node says of the partitions that it leads.
+// led is what a node says of the partitions that it leads, and of its replicas that do not work.
 type led struct {
 	Partitions []ledPartition `json:"partitions"`
+	Offline    *[]spot        `json:"offline,omitempty"` // nil: it says nothing of them
 }
 
 // ledPartition is one of them.
@@ -41,17 +42,21 @@ type leaderState struct {
 type leaders struct {
 	b *Broker
 
-	mu     sync.Mutex // guards following
-	known  map[place]leaderState
-	own    map[place]ledPartition // what this node leads
-	dirty  map[int32]map[place]bool
-	greets map[int32]int64 // the registration of each broker that was told everything
-	kick   chan struct{}   // capacity 1: something is dirty
+	mu    sync.Mutex // guards following
+	known map[place]leaderState
+	own   map[place]ledPartition // what this node leads
+	dirty map[int32]map[place]bool
+	// offline are the replicas of other nodes that do not work, ailing those of this one, of which the nodes in untold have to be told.
+	offline map[int32]map[place]bool
+	ailing  map[place]bool
+	untold  map[int32]bool
+	greets  map[int32]int64 // the registration of each broker that was told everything
+	kick    chan struct{}   // capacity 1: something is dirty
 }
 
 func newLeaders(b *Broker) *leaders {
 	return &leaders{b: b, known: map[place]leaderState{}, own: map[place]ledPartition{}, dirty: map[int32]map[place]bool{},
-		greets: map[int32]int64{}, kick: make(chan struct{}, 1)}
+		offline: map[int32]map[place]bool{}, untold: map[int32]bool{}, greets: map[int32]int64{}, kick: make(chan struct{}, 1)}
 }
 
 // find is what is known of a partition that is led elsewhere.
@@ -104,6 +109,7 @@ func (l *leaders) told(from int32, news led) {
 			l.known[p] = leaderState{from, n.Epoch, n.InSync}
 		}
 	}
+	l.toldOfflineLocked(from, news)
 	l.mu.Unlock()
 	l.b.hosting.changed.wake()
 }
@@ -151,6 +157,8 @@ func (l *leaders) greet() {
 		if image.Brokers[id] == nil {
 			delete(l.greets, id)
 			delete(l.dirty, id)
+			delete(l.untold, id)
+			delete(l.offline, id)
 		}
 	}
 	for id, broker := range image.Brokers {
@@ -158,6 +166,7 @@ func (l *leaders) greet() {
 			continue
 		}
 		l.greets[id] = broker.Epoch
+		l.untold[id] = true
 		for p := range l.own {
 			l.markLocked(id, p)
 		}
@@ -181,6 +190,12 @@ func (l *leaders) take() map[int32]led {
 		}
 		delete(l.dirty, node)
 	}
+	for node := range l.untold {
+		news := all[node]
+		news.Offline = l.ailingLocked()
+		all[node] = news
+		delete(l.untold, node)
+	}
 	return all
 }
 
@@ -196,6 +211,9 @@ func (l *leaders) tell(ctx context.Context, node int32, news led) {
 		defer l.mu.Unlock()
 		for _, p := range news.Partitions {
 			l.markLocked(node, place{p.Topic, p.Number})
+		}
+		if news.Offline != nil {
+			l.untold[node] = true
 		}
 	}
 }
