@@ -227,15 +227,28 @@ func (s *Salvage) segment(base, next, limit Offset) (Offset, error) {
 		next = h.next()
 		position += int64(len(b))
 	}
-	if damage != nil { // what is behind the last sound batch of the log was cut off in any case
-		damage.To, damage.Bytes = next, size-damage.Position
-		if limit != 1<<63-1 {
-			damage.To = limit
-			next = limit
+	if damage != nil {
+		damage.To, damage.Bytes = limit, size-damage.Position
+		if limit == 1<<63-1 { // of the last segment
+			if damage.To, err = s.claimed(in, damage.Position, next); err != nil {
+				return next, fmt.Errorf("read %s at %d: %w", name, damage.Position, err)
+			}
 		}
-		return next, s.hole(*damage)
+		return damage.To, s.hole(*damage)
 	}
 	return next, nil
+}
+
+// claimed is where the offsets end that the damaged batch at position says it has, if its header agrees with itself; else it is next. They may have been acknowledged, and are not given again.
+func (s *Salvage) claimed(in *scanner, position int64, next Offset) (Offset, error) {
+	if !s.dense || position+HeaderSize > in.size {
+		return next, nil
+	}
+	b, err := in.at(position, HeaderSize)
+	if h := Header(b); err == nil && h.BaseOffset() == next && h.Magic() == 2 && h.Count() > 0 && h.Count()-1 == h.LastOffsetDelta() {
+		return h.next(), nil
+	}
+	return next, err
 }
 
 func (s *Salvage) keep(name string, position int64, h Header) error {

@@ -44,6 +44,11 @@ func TestRepairKeepsEverythingSound(t *testing.T) {
 		{"half of the first segment", func(t *testing.T, dir, first string, size int) {
 			os.Truncate(first, int64(size+size/2))
 		}, []Hole{{From: 2, To: -1}}},
+		{"records of the last batch", func(t *testing.T, dir, _ string, size int) { damageLast(t, dir, int64(size/2)) }, []Hole{{From: 22, To: 24}}},
+		{"half of the last batch", func(t *testing.T, dir, _ string, size int) {
+			last, end := lastSegment(t, dir)
+			os.Truncate(last, end-int64(size/2))
+		}, []Hole{{From: 22, To: 24}}},
 		{"first segment gone", func(t *testing.T, dir, first string, size int) { os.Remove(first) }, []Hole{{From: 0, To: -1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,6 +106,40 @@ func TestRepairKeepsEverythingSound(t *testing.T) {
 				chunk.Release()
 			}
 		})
+	}
+}
+
+func lastSegment(t *testing.T, dir string) (name string, size int64) {
+	t.Helper()
+	all, err := segmentBases(vfs.OS{}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name = filepath.Join(dir, segmentName(all[len(all)-1])+logSuffix)
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name, info.Size()
+}
+
+func damageLast(t *testing.T, dir string, beforeEnd int64) {
+	t.Helper()
+	name, size := lastSegment(t, dir)
+	damage(t, vfs.OS{}, name, size-beforeEnd)
+}
+
+// A last batch whose header contradicts itself says nothing of offsets.
+func TestRepairDoesNotBelieveADamagedHeader(t *testing.T) {
+	dir, _, _, _ := damaged(t)
+	before, err := PlanRepair(nil, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damageLast(t, dir, int64(before.first.size-24)) // the last offset delta
+	s, err := PlanRepair(nil, dir)
+	if err != nil || len(s.Holes) != 1 || s.Holes[0].From != 22 || s.Holes[0].To != 22 || s.Lost() != 0 || s.End != 22 {
+		t.Fatalf("%+v %v", s, err)
 	}
 }
 

@@ -148,15 +148,24 @@ func identify(dir string, node int32) (string, error) {
 	return id, err
 }
 
-func readIdentity(name string, node int32) (string, error) {
+// readProperties reads the file with a directory's id.
+func readProperties(name string) (map[string]string, error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return "", fmt.Errorf("read the directory's id: %w", err)
+		return nil, fmt.Errorf("read the directory's id: %w", err)
 	}
 	set := map[string]string{}
 	for line := range strings.Lines(string(content)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		set[strings.TrimSpace(key)] = strings.TrimSpace(value)
+	}
+	return set, nil
+}
+
+func readIdentity(name string, node int32) (string, error) {
+	set, err := readProperties(name)
+	if err != nil {
+		return "", err
 	}
 	switch id := set["directory.id"]; {
 	case set["version"] != "1":

@@ -12,12 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/barnabas-log/barnabas/cmd/barnabas/cli"
+	"github.com/barnabas-log/barnabas/internal/broker"
 	segments "github.com/barnabas-log/barnabas/log"
 )
 
 type repairFlags struct {
 	write   bool
 	offline bool
+	alone   bool
 	data    string
 }
 
@@ -43,6 +45,7 @@ This is for a partition with one replica. A damaged replica of several is fetche
 		RunE: func(cmd *cobra.Command, args []string) error { return repair(cmd.Context(), app, f, args[0]) },
 	}
 	cmd.Flags().BoolVar(&f.write, "write", false, "write what is kept, and put it in the place of the partition's directory")
+	cmd.Flags().BoolVar(&f.alone, "alone", false, "no other node has a replica: where the log cannot tell any more who votes, it is this node alone")
 	addPlaceFlags(cmd, &f.offline, &f.data)
 	return cmd
 }
@@ -92,7 +95,12 @@ func repair(_ context.Context, app *cli.App, f repairFlags, where string) error 
 		return err
 	}
 	if len(s.Configuration) == 0 {
-		return cli.Failedf("%s: who votes in the partition's group cannot be read any more, neither from manifest nor from ctl", dir)
+		if !f.alone {
+			return cli.Failedf("%s: who votes in the partition's group cannot be read any more, neither from manifest nor from ctl: if no other node has a replica, add --alone", dir)
+		}
+		if s.Configuration, err = broker.LoneConfiguration(filepath.Join(dir, "..", "..", "..")); err != nil {
+			return err
+		}
 	}
 	kept := ""
 	if f.write {
@@ -113,6 +121,10 @@ func salvaged(app *cli.App, s *segments.Salvage, dir, kept string, written bool)
 		return app.Object(j)
 	}
 	for _, h := range s.Holes {
+		if h.From == h.To {
+			fmt.Fprintf(app.Out, "%s:%d: %s at the end are lost, and nothing says how many offsets: %s\n", filepath.Join(s.Dir(), h.File), h.Position, cli.Bytes(h.Bytes), h.Reason)
+			continue
+		}
 		fmt.Fprintf(app.Out, "%s:%d: offsets %d to %d are lost, %s: %s\n", filepath.Join(s.Dir(), h.File), h.Position, h.From, h.To-1, cli.Bytes(h.Bytes), h.Reason)
 	}
 	fmt.Fprintf(app.Out, "%s: offsets %d to %d: %s in %s batches, %s; %s lost\n", dir, s.Start, s.End, cli.Plural(s.Records, "record"), cli.Count(s.Batches), cli.Bytes(s.Bytes), cli.Plural(s.Lost(), "offset"))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	segments "github.com/barnabas-log/barnabas/log"
+	"github.com/barnabas-log/barnabas/replication"
 )
 
 // withConfiguration makes the data directory of a node with one partition of one replica, orders/0.id: the group's configuration, then n batches of two records.
@@ -56,6 +57,24 @@ func TestRepairSaysWhatItWouldDoAndDoesIt(t *testing.T) {
 	}
 	run(t, "repair", "orders-0", "--data", data).Want(t, 0).Contains(t, "0 offsets lost")
 	run(t, "repair", "nothing-0", "--data", data).Want(t, 4)
+}
+
+func TestRepairWithoutWhoVotesIsToldThatTheNodeIsAlone(t *testing.T) {
+	data, partition := withConfiguration(t, 3)
+	if err := os.WriteFile(filepath.Join(data, "meta.properties"), []byte("version=1\nnode.id=7\ndirectory.id=abc\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Join(partition, "ctl"), func(b []byte) []byte { b[20] ^= 1; return b })
+	run(t, "repair", partition, "--write").Want(t, 1)
+	run(t, "repair", partition, "--write", "--alone").Want(t, 0).Contains(t, "0 offsets lost")
+	l, err := segments.Open(partition, segments.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if who, _, err := l.Configuration(l.LastIndex()); err != nil || !bytes.Equal(who, replication.LoneConfiguration(7)) {
+		t.Errorf("%q votes, %v", who, err)
+	}
 }
 
 // kafkaDir makes the directory of a Kafka broker's partition: batches of two records at the offsets given.
