@@ -22,7 +22,8 @@ func newImport(app *cli.App) *cobra.Command {
 		Short: "Take over the partition of a stopped Kafka broker",
 		Long: `Copy the segments in a partition's directory of a stopped Kafka broker into a partition of a topic that was created here with one
 replica and is still empty. Offsets, timestamps, keys, headers, compression and leader epochs stay as they are; offsets that compaction or retention has taken away
-stay empty, and the log start is that of Kafka's log-start-offset-checkpoint, if that lies beside the directory. Refused, with file and position: what is damaged, message formats older than v2, and
+stay empty, and the log start is that of Kafka's log-start-offset-checkpoint, if that lies beside the directory. Which producers wrote the
+batches is forgotten: their ids belong to others here. Refused, with file and position: what is damaged, message formats older than v2, and
 transactions. Nothing is changed without --write.
 
 The node must be stopped.`,
