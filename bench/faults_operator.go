@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/barnabas-log/barnabas/log"
 )
 
 // operate does what an operator does about damage that a node which is alone cannot heal: looks whether the partition is offline, and repairs it.
@@ -31,7 +33,11 @@ func (s *suffering) operate(ctx context.Context, dir string, r *row, mark int64,
 	if err != nil {
 		return err
 	}
-	how := []string{"log", "repair", dir, "--write", "--json"}
+	if found, err := log.Inspect(dir, log.InspectOptions{}); !offline && err == nil && found.Sound() {
+		r.followed += "online: taken for a write that was cut short, and cut off"
+		return s.acknowledges(ctx)
+	}
+	how := []string{"log", "repair", dir, "--write", "--json", "--alone"}
 	if offline {
 		how = append(how, "--offline")
 		r.followed += "after a start offline, KAFKA_STORAGE_ERROR; "

@@ -57,13 +57,14 @@ func (s *suffering) run(ctx context.Context, dir string) error {
 func (s *suffering) phase(ctx context.Context, start bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if s.damage.suffix == "checkpoint" { // a node that stops writes one
+	dir, err := s.prepared(ctx, ".log")
+	if err == nil && s.damage.suffix == "checkpoint" { // a node that stops writes one
 		s.victim.end(syscall.SIGTERM)
-		if err := s.victim.start(); err != nil {
-			return err
-		}
+		err = s.victim.start()
 	}
-	dir, err := s.prepared(ctx)
+	if err == nil {
+		dir, err = s.prepared(ctx, s.damage.suffix)
+	}
 	if err != nil {
 		return err
 	}
@@ -99,8 +100,12 @@ func (s *suffering) phase(ctx context.Context, start bool) error {
 		s.spared = append(s.spared, w.lost)
 		err = s.operate(ctx, dir, at, mark, start)
 	} else {
-		at.followed = "made anew from the log"
-		if !s.damage.rebuilt {
+		switch {
+		case s.damage.rebuilt:
+			at.followed = "made anew from the log"
+		case strings.HasPrefix(at.message, "log tail cut"): // nothing tells it from a write that was under way
+			at.followed = "taken for a write that was cut short; the leader sent the rest again"
+		default:
 			at.followed, err = "fetched anew from the leader", s.completed(ctx, mark)
 		}
 	}
@@ -114,8 +119,8 @@ func (s *suffering) phase(ctx context.Context, start bool) error {
 	return err
 }
 
-// prepared waits until the victim's replica has sealed segments and the file that is to suffer, and gives its directory.
-func (s *suffering) prepared(ctx context.Context) (dir string, err error) {
+// prepared waits until the victim's replica has sealed segments and a file with this suffix, and gives its directory.
+func (s *suffering) prepared(ctx context.Context, suffix string) (dir string, err error) {
 	err = until(ctx, woundLimit, func() error {
 		found, _ := filepath.Glob(filepath.Join(s.victim.data(), "topics", faultsTopic, "0.*"))
 		if len(found) != 1 {
@@ -123,9 +128,9 @@ func (s *suffering) prepared(ctx context.Context) (dir string, err error) {
 		}
 		dir = found[0]
 		segments, _ := filepath.Glob(filepath.Join(dir, "*.log"))
-		files, _ := filepath.Glob(filepath.Join(dir, "*"+s.damage.suffix))
+		files, _ := filepath.Glob(filepath.Join(dir, "*"+suffix))
 		if len(segments) < 4 || len(files) == 0 {
-			return fmt.Errorf("%s has %d segments and %d files %s", dir, len(segments), len(files), s.damage.suffix)
+			return fmt.Errorf("%s has %d segments and %d files %s", dir, len(segments), len(files), suffix)
 		}
 		return nil
 	})
