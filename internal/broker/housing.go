@@ -156,6 +156,8 @@ func (h *hosting) judge(d *dataDir, topic, name string, image *metadata.Image) (
 	switch {
 	case wasAside && assigned:
 		return p, false, nil // until the replica has been fetched anew
+	case !future && assigned && home == "" && h.homes.found && !log.Exists(h.b.opts.FS, dir):
+		h.b.logger.Info("removing what was begun of a partition when the node stopped", zap.String("directory", dir))
 	case !future && assigned && (home == "" || home == d.identity()):
 		return p, true, nil
 	case !future && !assigned:
