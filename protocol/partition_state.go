@@ -20,7 +20,8 @@ func (s *Server) partitionState(image *metadata.Image, t *metadata.Topic, number
 	p.leader, p.epoch = s.backend.Leader(t.ID, number)
 	failed := s.backend.OfflineReplicas(t.ID, number)
 	for _, id := range p.replicas {
-		if b := image.Brokers[id]; b == nil || b.Fenced || slices.Contains(failed, id) {
+		// A replica that failed and leads all the same, alone, answers readers.
+		if b := image.Brokers[id]; b == nil || b.Fenced || id != p.leader && slices.Contains(failed, id) {
 			p.offline = append(p.offline, id)
 		}
 	}
