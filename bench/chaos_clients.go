@@ -235,15 +235,21 @@ func (c *crowd) commit(client *kgo.Client, group string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, request *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
-		if err != nil {
-			return
-		}
-		for _, t := range response.Topics {
-			for _, p := range t.Partitions {
-				if p.ErrorCode == 0 {
-					c.recorder.Record(history.Event{Kind: history.Committed, Partition: history.Partition{Topic: t.Topic, Number: p.Partition}, Group: group,
-						Offset: offsets[t.Topic][p.Partition].Offset})
+		settled := map[history.Partition]bool{}
+		if err == nil {
+			for _, t := range response.Topics {
+				for _, p := range t.Partitions {
+					settled[history.Partition{Topic: t.Topic, Number: p.Partition}] = p.ErrorCode == 0
 				}
+			}
+		}
+		for topic, partitions := range offsets {
+			for n, to := range partitions {
+				e := history.Event{Kind: history.Unsettled, Partition: history.Partition{Topic: topic, Number: n}, Group: group, Offset: to.Offset}
+				if settled[e.Partition] {
+					e.Kind = history.Committed
+				}
+				c.recorder.Record(e)
 			}
 		}
 	})

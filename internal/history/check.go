@@ -29,7 +29,7 @@ const (
 	Backdated Rule = "backdated"
 	// Skipped: a reader's next offset is not the next; or nobody of a group ever got an offset that lies below one that somebody got.
 	Skipped Rule = "skipped"
-	// Forgotten: a reader of a group begins below an offset that was committed before the partition was assigned to it.
+	// Forgotten: a reader of a group begins below an offset that was committed before the partition was assigned to it, and not where an Unsettled commit may have put it.
 	Forgotten Rule = "forgotten"
 	// Unwritten: a record was seen that nobody wrote, or in another partition than it was written to, or before it was invoked.
 	Unwritten Rule = "unwritten"
@@ -128,6 +128,8 @@ type partition struct {
 	acked   []ID
 	groups  map[string][]bool
 	commits map[string]int64 // of each group, the highest
+	// unsettled are the offsets of each group whose commits nobody answered.
+	unsettled map[string]map[int64]bool
 }
 
 // reader is a Reader's position.
@@ -162,7 +164,7 @@ func (c *checker) broken(rule Rule, p Partition, id ID, offset int64, format str
 func (c *checker) partition(name Partition) *partition {
 	p := c.partitions[name]
 	if p == nil {
-		p = &partition{name: name, highest: -1, groups: map[string][]bool{}, commits: map[string]int64{}}
+		p = &partition{name: name, highest: -1, groups: map[string][]bool{}, commits: map[string]int64{}, unsettled: map[string]map[int64]bool{}}
 		c.partitions[name] = p
 	}
 	return p
@@ -206,6 +208,11 @@ func (c *checker) add(e Event) {
 	case Committed:
 		c.result.Counts.Committed++
 		p.commits[e.Group] = max(p.commits[e.Group], e.Offset)
+	case Unsettled:
+		if p.unsettled[e.Group] == nil {
+			p.unsettled[e.Group] = map[int64]bool{}
+		}
+		p.unsettled[e.Group][e.Offset] = true
 	case Final:
 		c.result.Counts.Final++
 		if s := c.sit(p, e); s != nil {
@@ -279,7 +286,7 @@ func (c *checker) consumed(p *partition, e Event) {
 	if r.next >= 0 && e.Offset != r.next {
 		c.broken(Skipped, p.name, e.ID, e.Offset, "reader %d (%s) expected offset %d", e.Reader, cmp.Or(r.group, "no group"), r.next)
 	}
-	if r.next < 0 && e.Offset < r.committed {
+	if r.next < 0 && e.Offset < r.committed && !p.unsettled[r.group][e.Offset] {
 		c.broken(Forgotten, p.name, e.ID, e.Offset, "reader %d begins there, and group %s had committed %d", e.Reader, r.group, r.committed)
 	}
 	r.next = e.Offset + 1

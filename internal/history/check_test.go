@@ -8,7 +8,7 @@ import (
 
 // story turns lines into events. Records are producer/number, all in partition t-0 unless @n names another:
 //
-//	invoke 1/0 · ack 1/0 5 · refuse 1/0 · unknown 1/0 · assign r7 [group] · read r7 1/0 5 · commit g 5 · final 1/0 5
+//	invoke 1/0 · ack 1/0 5 · refuse 1/0 · unknown 1/0 · assign r7 [group] · read r7 1/0 5 · commit g 5 · unsettled g 5 · final 1/0 5
 func story(t *testing.T, text string) []Event {
 	t.Helper()
 	var events []Event
@@ -31,13 +31,13 @@ func story(t *testing.T, text string) []Event {
 			rest = rest[1:]
 		}
 		e.Kind = map[string]Kind{"invoke": Invoked, "ack": Acknowledged, "refuse": Refused, "unknown": Unknown, "assign": Assigned, "read": Consumed,
-			"commit": Committed, "final": Final}[words[0]]
+			"commit": Committed, "final": Final, "unsettled": Unsettled}[words[0]]
 		switch {
 		case e.Kind == 0:
 			t.Fatalf("what is %q?", line)
 		case e.Kind == Assigned && len(rest) > 0:
 			e.Group = rest[0]
-		case e.Kind == Committed:
+		case e.Kind == Committed, e.Kind == Unsettled:
 			e.Group = rest[0]
 			scan(t, rest[1], "%d", &e.Offset)
 		case e.Kind != Assigned:
@@ -70,15 +70,16 @@ const three = `
 
 func TestSoundHistories(t *testing.T) {
 	for name, text := range map[string]string{
-		"nothing":                  ``,
-		"three records":            three + "final 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
-		"unknown and stored":       "invoke 1/0\nunknown 1/0\nfinal 1/0 0",
-		"unknown and not stored":   "invoke 1/0\nunknown 1/0",
-		"refused and not stored":   "invoke 1/0\nrefuse 1/0",
-		"never answered":           "invoke 1/0\ninvoke 1/1\nfinal 1/0 0",
-		"read before acknowledged": "invoke 1/0\nassign r1\nread r1 1/0 0\nack 1/0 0\nfinal 1/0 0",
-		"two partitions":           "invoke 1/0\ninvoke 1/1 @1\nack 1/1 0 @1\nack 1/0 0\nfinal 1/0 0\nfinal 1/1 0 @1",
-		"two producers mixed":      "invoke 1/0\ninvoke 2/0\nack 2/0 0\nack 1/0 1\nfinal 2/0 0\nfinal 1/0 1",
+		"nothing":                        ``,
+		"an unsettled commit comes late": three + "assign r1 g\nread r1 1/0 0\nunsettled g 1\nread r1 1/1 1\ncommit g 2\nassign r2 g\nread r2 1/1 1\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
+		"three records":                  three + "final 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
+		"unknown and stored":             "invoke 1/0\nunknown 1/0\nfinal 1/0 0",
+		"unknown and not stored":         "invoke 1/0\nunknown 1/0",
+		"refused and not stored":         "invoke 1/0\nrefuse 1/0",
+		"never answered":                 "invoke 1/0\ninvoke 1/1\nfinal 1/0 0",
+		"read before acknowledged":       "invoke 1/0\nassign r1\nread r1 1/0 0\nack 1/0 0\nfinal 1/0 0",
+		"two partitions":                 "invoke 1/0\ninvoke 1/1 @1\nack 1/1 0 @1\nack 1/0 0\nfinal 1/0 0\nfinal 1/1 0 @1",
+		"two producers mixed":            "invoke 1/0\ninvoke 2/0\nack 2/0 0\nack 1/0 1\nfinal 2/0 0\nfinal 1/0 1",
 		"a member takes over": three + `
 			assign r1 g
 			read r1 1/0 0
@@ -128,6 +129,9 @@ func TestEachRuleIsFoundBroken(t *testing.T) {
 			three + "assign r1 g\nread r1 1/0 0\nassign r2 g\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2", map[Rule]int{Skipped: 1}},
 		{"a group forgets a commit",
 			three + "assign r1 g\nread r1 1/0 0\nread r1 1/1 1\ncommit g 2\nassign r2 g\nread r2 1/1 1\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
+			map[Rule]int{Forgotten: 1}},
+		{"an unsettled commit that is not where the reader begins",
+			three + "assign r1 g\nread r1 1/0 0\nread r1 1/1 1\nunsettled g 0\ncommit g 2\nassign r2 g\nread r2 1/1 1\nread r2 1/2 2\nfinal 1/0 0\nfinal 1/1 1\nfinal 1/2 2",
 			map[Rule]int{Forgotten: 1}},
 		{"a record out of nowhere", "invoke 1/0\nack 1/0 0\nfinal 1/0 0\nfinal 9/9 1", map[Rule]int{Unwritten: 1}},
 		{"in a partition it was not written to", "invoke 1/0\nassign r1 @1\nread r1 1/0 0 @1\nfinal 1/0 0 @1", map[Rule]int{Unwritten: 2}},

@@ -42,10 +42,13 @@ const (
 	Committed
 	// Final: the final reading got the record at Offset.
 	Final
+	// Unsettled: nobody knows what became of a request in which Group said that it is done with everything below Offset. It may take effect as long as the network keeps it, also after
+	// later ones: a coordinator cannot tell it from a member that goes back.
+	Unsettled
 )
 
 var kindNames = [...]string{Invoked: "invoked", Acknowledged: "acknowledged", Refused: "refused", Unknown: "unknown", Assigned: "assigned",
-	Consumed: "consumed", Committed: "committed", Final: "final"}
+	Consumed: "consumed", Committed: "committed", Final: "final", Unsettled: "unsettled"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && k > 0 {
@@ -54,12 +57,12 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-func (k Kind) ofRecord() bool { return k != Assigned && k != Committed }
+func (k Kind) ofRecord() bool { return k != Assigned && k != Committed && k != Unsettled }
 func (k Kind) hasOffset() bool {
-	return k == Acknowledged || k == Consumed || k == Committed || k == Final
+	return k == Acknowledged || k == Consumed || k == Committed || k == Final || k == Unsettled
 }
 func (k Kind) hasReader() bool { return k == Assigned || k == Consumed }
-func (k Kind) hasGroup() bool  { return k == Assigned || k == Committed }
+func (k Kind) hasGroup() bool  { return k == Assigned || k == Committed || k == Unsettled }
 
 // Event is one thing that a client did or saw. Fields that a Kind does not speak of are zero.
 type Event struct {

@@ -138,7 +138,7 @@ func (d *decoder) event() (Event, error) {
 		return Event{}, err
 	}
 	e := Event{Kind: Kind(kind)}
-	if e.Kind < Invoked || e.Kind > Final {
+	if e.Kind < Invoked || e.Kind > Unsettled {
 		return e, fmt.Errorf("event of unknown kind %d", kind)
 	}
 	d.at += time.Duration(d.uvarint()) * time.Microsecond

@@ -20,6 +20,7 @@ func TestWhatIsRecordedIsRead(t *testing.T) {
 		{Kind: Assigned, Partition: b, Reader: 9, Group: "g"},
 		{Kind: Consumed, Partition: a, Reader: 7, ID: ID{1, 0}, Offset: 5},
 		{Kind: Committed, Partition: b, Group: "g", Offset: 6},
+		{Kind: Unsettled, Partition: b, Group: "g", Offset: 7},
 		{Kind: Final, Partition: b, ID: ID{1, 0}, Offset: 6},
 	}
 	var file bytes.Buffer
