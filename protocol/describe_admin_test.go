@@ -183,10 +183,14 @@ func TestDescribedPartitions(t *testing.T) {
 	if p := leaderless.Partitions[0]; p.ErrorCode != codeLeaderNotAvailable || p.LeaderID != -1 || len(p.Replicas) != 1 {
 		t.Errorf("without a leader: %+v", p)
 	}
-	s.adminBackend.fake.offline.Store(&p.Replicas)
+	failed := append([]int32{1}, leaderless.Partitions[0].Replicas...) // 1 leads
+	s.adminBackend.fake.offline.Store(&failed)
 	resp = s.dial().ask(pageRequest(100, "", 0)).(*kmsg.DescribeTopicPartitionsResponse)
-	if p := resp.Topics[0].Partitions[0]; len(p.Replicas) != 1 || !slices.Equal(p.OfflineReplicas, p.Replicas) {
+	if p := resp.Topics[1].Partitions[0]; len(p.Replicas) != 1 || !slices.Equal(p.OfflineReplicas, p.Replicas) {
 		t.Errorf("with a replica that does not work: %+v", p)
+	}
+	if p := resp.Topics[0].Partitions[0]; p.LeaderID != 1 || slices.Contains(p.OfflineReplicas, 1) {
+		t.Errorf("with a replica that does not work and leads all the same: %+v", p)
 	}
 	s.adminBackend.fake.offline.Store(nil)
 	many := s.topic("many", maxDescribedPartitions+1)
