@@ -175,10 +175,10 @@ func (g *Group) fail(cause error) {
 	if errors.Is(cause, ErrClosed) || !g.failure.CompareAndSwap(nil, &err) {
 		return
 	}
+	g.bequeath() // before raft is shut down: then nobody leads any more
 	g.logger.Error("replica stopped", zap.Error(cause))
 	g.machine.Failed(err)
 	g.wake()
-	g.bequeath()
 }
 
 // bequeath finds the group another leader if this replica leads, which is about to go while its node lives on.
