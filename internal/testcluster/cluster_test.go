@@ -256,6 +256,9 @@ func TestLeaderOfAMinorityAcknowledgesNothing(t *testing.T) {
 	if err := only.Ping(s.ctx); err != nil {
 		t.Fatal(err)
 	}
+	limit, cancel := context.WithTimeout(s.ctx, 10*time.Second) // the client may keep records for ever of which it does not know what became
+	defer cancel()
+	defer context.AfterFunc(limit, only.Close)()
 	s.Network.Isolate(alone.ID)
 	if err := s.produce(only, 5, 1)(); err == nil {
 		t.Error("a leader without a quorum acknowledged")
