@@ -77,14 +77,17 @@ func earlier(a, b time.Time) time.Time {
 
 // sick lists the replicas that are to be opened again, and brings what is known of them up to date.
 func (h *hosting) sick(known map[place]*illness, now time.Time) (all []*replica) {
-	here := map[place]bool{}
+	for p := range known {
+		if h.find(p.topic, p.number) == nil {
+			delete(known, p)
+		}
+	}
 	for _, t := range *h.topics.Load() {
 		for number := range t.replicas {
 			r := t.replicas[number].Load()
 			if r == nil {
 				continue
 			}
-			here[r.place()] = true
 			i := known[r.place()]
 			switch {
 			case !r.curable():
@@ -103,11 +106,6 @@ func (h *hosting) sick(known map[place]*illness, now time.Time) (all []*replica)
 				i.healthy = time.Time{}
 			}
 			all = append(all, r)
-		}
-	}
-	for p := range known {
-		if !here[p] {
-			delete(known, p)
 		}
 	}
 	return all
@@ -149,16 +147,14 @@ func (h *hosting) cure(due []*replica, known map[place]*illness) {
 	var work errgroup.Group
 	work.SetLimit(openLimit)
 	for _, r := range due {
-		t := (*h.topics.Load())[r.topic.ID]
-		topic := image.ByID[r.topic.ID]
-		if t == nil || topic == nil || int(r.number) >= len(t.replicas) || t.replicas[r.number].Load() != r {
+		if h.find(r.topic.ID, r.number) != r || image.ByID[r.topic.ID] == nil {
 			continue // deleted, or moved away
 		}
 		i := known[r.place()]
 		work.Go(func() error {
-			if err := h.reopen(r, topic, t, image); err != nil && err.Error() != i.told {
+			if err := h.reopen(r, image); err != nil && err.Error() != i.told {
 				i.told = err.Error()
-				h.b.logger.Warn("partition is still offline", zap.String("topic", topic.Name), zap.Int32("partition", r.number), zap.Error(err))
+				h.b.logger.Warn("partition is still offline", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(err))
 			}
 			return nil
 		})
@@ -167,7 +163,7 @@ func (h *hosting) cure(due []*replica, known map[place]*illness) {
 }
 
 // reopen opens a replica again, if its disk takes writes. mu is held.
-func (h *hosting) reopen(r *replica, topic *metadata.Topic, t *hostedTopic, image *metadata.Image) error {
+func (h *hosting) reopen(r *replica, image *metadata.Image) error {
 	if r.err == nil {
 		if err := h.probe(r); err != nil {
 			return err
@@ -176,14 +172,9 @@ func (h *hosting) reopen(r *replica, topic *metadata.Topic, t *hostedTopic, imag
 			h.b.logger.Debug("close of a partition that has stopped", zap.String("directory", r.dir), zap.Error(err))
 		}
 	}
-	next := &replica{topic: topic, number: r.number}
-	if next.err = h.tryOpen(next, image); next.err != nil {
-		next.ails.Store(r.ails.Load())
-	}
-	t.replicas[r.number].Store(next)
-	h.changed.wake()
+	next := h.openAgain(r, image)
 	if next.err == nil {
-		h.b.logger.Info("partition is back", zap.String("topic", topic.Name), zap.Int32("partition", r.number), zap.String("directory", next.dir), zap.NamedError("was", r.ailment()))
+		h.b.logger.Info("partition is back", zap.String("topic", next.topic.Name), zap.Int32("partition", r.number), zap.String("directory", next.dir), zap.NamedError("was", r.ailment()))
 	}
 	return next.err
 }

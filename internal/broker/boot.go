@@ -2,11 +2,8 @@ package broker
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // bootFile holds the id of the machine's run in which this node last had all its logs open, and none of them has failed since. As long as the machine goes on, what was written to them
@@ -39,14 +36,7 @@ func noteBoot(dir string, all bool) error {
 	if sameBoot(dir) {
 		return nil
 	}
-	name := filepath.Join(dir, bootFile)
-	if err := os.WriteFile(name+".tmp", id, 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", bootFile, err)
-	}
-	if err := os.Rename(name+".tmp", name); err != nil {
-		return fmt.Errorf("write %s: %w", bootFile, err)
-	}
-	return vfs.OS{}.SyncDir(dir)
+	return replaceFile(filepath.Join(dir, bootFile), id)
 }
 
 // forgetBoot is called when a write has failed: what is on the disk is not what was written.

@@ -253,6 +253,14 @@ func TestANodeIsReplacedUnderLoad(t *testing.T) {
 		t.Errorf("unregister: %+v, %v", got, err)
 	}
 	sent := load.stop(c)
+	four.until("the preferred replicas to lead", func() bool {
+		for number, p := range four.broker.Image().Topics["t"].Partitions {
+			if leader, _ := four.broker.Leader(topic.ID, int32(number)); leader != p.Replicas[0] {
+				return false
+			}
+		}
+		return true
+	})
 	for number := range topic.Partitions {
 		if got := four.read("t", int32(number), 0); !slices.Equal(got, sent[int32(number)]) {
 			t.Errorf("partition %d: %d records were acknowledged, %d are there, in order: %t", number, len(sent[int32(number)]), len(got), slices.IsSorted(got))

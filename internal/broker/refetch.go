@@ -263,6 +263,16 @@ func (h *hosting) again(r *replica) *replica {
 	return &replica{topic: (*h.topics.Load())[r.topic.ID].topic.Load(), number: r.number, dir: r.dir}
 }
 
+// openAgain opens the replica in the place of r, which is closed or was never open. Why that failed is for the caller to tell. mu is held.
+func (h *hosting) openAgain(r *replica, image *metadata.Image) *replica {
+	next := h.again(r)
+	if next.err = h.tryOpen(next, image); next.err != nil {
+		next.ails.Store(r.ails.Load())
+	}
+	h.replace(r, next)
+	return next
+}
+
 // replace puts next in the place of r. mu is held.
 func (h *hosting) replace(r, next *replica) {
 	(*h.topics.Load())[r.topic.ID].replicas[r.number].Store(next)
@@ -303,12 +313,13 @@ func withoutAside(name string) (string, bool) {
 // comeBack opens a replica anew once enough others have said which term it is. Whoever leads in a later term than all that this node may have forgotten was elected by a majority;
 // so many of the others are asked that one of those is among them.
 func (f *refetcher) comeBack(ctx context.Context, r *replica, l *lost, others []int32) {
+	unasked := slices.DeleteFunc(slices.Clone(others), func(node int32) bool {
+		_, known := l.terms[node]
+		return known
+	})
 	var asking sync.WaitGroup
-	var mu sync.Mutex
-	for _, node := range others {
-		if _, known := l.terms[node]; known {
-			continue
-		}
+	var mu sync.Mutex // guards l.terms until all have answered
+	for _, node := range unasked {
 		asking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askLimit)
 			defer cancel()

@@ -223,9 +223,7 @@ func (h *hosting) swap(ctx context.Context, r *replica, to *dataDir, c *copier, 
 	if err == nil {
 		err = h.homes.enter(to.identity(), r.place())
 	}
-	next := h.again(r)
-	next.err = h.tryOpen(next, h.b.Image())
-	h.replace(r, next)
+	next := h.openAgain(r, h.b.Image())
 	if next.err != nil {
 		h.b.logger.Error("partition is offline", zap.String("topic", r.topic.Name), zap.Int32("partition", r.number), zap.Error(next.err))
 		h.ailing.wake()

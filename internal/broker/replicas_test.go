@@ -27,13 +27,13 @@ func TestNodeTellsOfItsReplicas(t *testing.T) {
 	n := start(t, "barnabas.http.listener=127.0.0.1:0", "log.cleaner.backoff.ms=20", "barnabas.scrub.interval.ms=50", "barnabas.scrub.bytes.per.second=1000000000")
 	n.create("plain", 1)
 	n.create("keyed", 1, "cleanup.policy", "compact", "segment.ms", "1", "min.cleanable.dirty.ratio", "0.01")
-	for range 5 {
+	for i := range 5 {
+		at := time.Now().Add(time.Duration(i) * time.Second) // so that segments are rolled, which follows the records' time
 		for _, topic := range []string{"plain", "keyed"} {
-			if err := n.client.ProduceSync(n.ctx(), &kgo.Record{Topic: topic, Key: []byte("key"), Value: []byte("value")}).FirstErr(); err != nil {
+			if err := n.client.ProduceSync(n.ctx(), &kgo.Record{Topic: topic, Key: []byte("key"), Value: []byte("value"), Timestamp: at}).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(2 * time.Millisecond) // so that segments are rolled, which follows the records' time
 	}
 	n.awaitCompacted("keyed", 0)
 	n.until("both were scrubbed", func() bool { return n.told("plain").Scrub != nil && n.told("keyed").Scrub != nil })

@@ -253,16 +253,17 @@ func TestDamagedPartitionWithoutReplicasIsOfflineUntilRepaired(t *testing.T) {
 	if _, err := s.admin.CreateTopic(s.ctx, 2, 1, map[string]*string{"segment.ms": &segmentMillis}, topic); err != nil {
 		t.Fatal(err)
 	}
+	at := time.Now() // of the records: segments are rolled by it
 	write := func(client *kgo.Client, partition int32) error {
 		ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 		defer cancel()
-		return client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("value"), Timestamp: time.Now()}).FirstErr()
+		return client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("value"), Timestamp: at}).FirstErr()
 	}
 	for range 6 {
 		if err := errors.Join(write(s.client, 0), write(s.client, 1)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(25 * time.Millisecond)
+		at = at.Add(25 * time.Millisecond)
 	}
 	node := s.Node(1)
 	dir := node.directory(t)
