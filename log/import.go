@@ -26,7 +26,7 @@ func PlanImport(files vfs.FS, dir string) (*Salvage, error) {
 		return nil, fmt.Errorf("plan import of %s: %w", dir, err)
 	}
 	for _, h := range s.Holes {
-		if h.To > h.From || !strings.Contains(h.Reason, "left") && !strings.Contains(h.Reason, "less than") { // not cut short by a crash
+		if h.To > h.From || !h.cut {
 			return nil, fmt.Errorf("plan import of %s: %s at %d: %s: %w", dir, h.File, h.Position, h.Reason, ErrForeign)
 		}
 	}

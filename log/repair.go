@@ -41,6 +41,8 @@ type Hole struct {
 	Position int64
 	Bytes    int64
 	Reason   string
+
+	cut bool // what is there is the beginning of a batch: its writing was interrupted
 }
 
 // piece is a sound batch, or an empty one that stands for a hole (file "").
@@ -207,6 +209,9 @@ func (s *Salvage) segment(base, next, limit Offset) (Offset, error) {
 		if reason != "" {
 			if damage == nil {
 				damage = &Hole{From: next, File: name, Position: position, Reason: reason}
+				if damage.cut, err = in.cut(position); err != nil {
+					return next, fmt.Errorf("read %s at %d: %w", name, position, err)
+				}
 			}
 			position++ // the length cannot be trusted: a sound batch is looked for from the next byte on
 			continue

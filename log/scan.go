@@ -95,6 +95,16 @@ func (s *scanner) batch(position int64) (b []byte, reason string, err error) {
 	return b, "", nil
 }
 
+// cut says whether the file ends before the batch that begins at position does.
+func (s *scanner) cut(position int64) (bool, error) {
+	left := s.size - position
+	if left < HeaderSize {
+		return true, nil
+	}
+	b, err := s.at(position, HeaderSize)
+	return err == nil && Header(b).Magic() == 2 && int64(Header(b).Size()) > left, err
+}
+
 // sequence follows index, offset and term from batch to batch.
 type sequence struct {
 	controls controls

@@ -87,11 +87,8 @@ func (c *scrub) run(done *Scrubbed) error {
 		return err
 	}
 	defer h.release()
-	if size, err := h.file.Size(); err != nil {
+	if err := c.s.measure(h); err != nil {
 		return err
-	} else if size < c.bytes {
-		c.s.missing.Store(c.bytes - size)
-		return &CorruptError{c.s.path, size, fmt.Sprintf("segment ends, and had %d bytes", c.bytes)}
 	}
 	sealed := c.s.isSealed.Load()
 	in := &inspection{dir: c.log.dir, o: InspectOptions{FS: c.log.fs}, report: &Report{}}

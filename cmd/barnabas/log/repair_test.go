@@ -127,6 +127,16 @@ func TestImportRefusesWhatItCannotKeep(t *testing.T) {
 	} {
 		run(t, "import", kafkaDir(t, edit, 10, 12), "--topic", "orders", "--data", data).Want(t, 1).Says(t, says, "00000000000000000010.log at 0")
 	}
+	// A batch that a crash has cut short at the end was never acknowledged; one whose length was changed is damage.
+	short := func(b []byte) {
+		if binary.BigEndian.Uint64(b) == 12 {
+			binary.BigEndian.PutUint32(b[8:], 20)
+		}
+	}
+	run(t, "import", kafkaDir(t, short, 10, 12), "--topic", "orders", "--data", data).Want(t, 1).Says(t, "batch of 32 bytes")
+	torn := kafkaDir(t, nil, 10, 12)
+	change(t, filepath.Join(torn, "00000000000000000010.log"), func(b []byte) []byte { return b[:len(b)-3] })
+	run(t, "import", torn, "--topic", "orders", "--data", data).Want(t, 0).Contains(t, "2 records in 1 batches")
 	run(t, "import", t.TempDir(), "--topic", "orders", "--data", data).Want(t, 1).Says(t, "no segment")
 	run(t, "import", t.TempDir()).Want(t, 2).Says(t, "--topic")
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,19 +30,19 @@ func told(id int32) admin.Node {
 }
 
 // serve answers /partitions as a node with an id; it gives the address and what was asked last.
-func serve(t *testing.T, id int32) (address string, query *string) {
+func serve(t *testing.T, id int32) (address string, query func() string) {
 	t.Helper()
-	query = new(string)
+	var last atomic.Value
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/partitions" {
 			http.NotFound(w, r)
 			return
 		}
-		*query = r.URL.RawQuery
+		last.Store(r.URL.RawQuery)
 		_ = json.NewEncoder(w).Encode(told(id))
 	}))
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://"), query
+	return strings.TrimPrefix(s.URL, "http://"), func() string { return last.Load().(string) }
 }
 
 func TestStatusShowsWhatANodeTells(t *testing.T) {
@@ -55,11 +56,11 @@ func TestStatusShowsWhatANodeTells(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.Out), &h); err != nil || *h.Node != 3 || h.End != 400 || h.Scrub.To != 250 || h.Compaction != nil {
 		t.Fatalf("%s: %v", r.Out, err)
 	}
-	if *query != "topic=orders" {
-		t.Errorf("asked for %q", *query)
+	if query() != "topic=orders" {
+		t.Errorf("asked for %q", query())
 	}
-	if r := run(t, "status", "p*", "--http", address).Want(t, 0); strings.Contains(r.Out, "orders") || *query != "" {
-		t.Errorf("asked for %q, printed\n%s", *query, r.Out)
+	if r := run(t, "status", "p*", "--http", address).Want(t, 0); strings.Contains(r.Out, "orders") || query() != "" {
+		t.Errorf("asked for %q, printed\n%s", query(), r.Out)
 	}
 	run(t, "status", "none", "--http", address).Want(t, 4)
 	run(t, "status", "orders:x", "--http", address).Want(t, 2)
