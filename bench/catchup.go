@@ -64,27 +64,20 @@ func newCatchup(o *options) *cobra.Command {
 }
 
 func (k *catchup) bench(ctx context.Context, o *options) (err error) {
-	dir, remove, err := o.workdir()
-	if err != nil {
-		return err
-	}
-	defer remove()
-	disk, err := diskSpeed(dir)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("load average %s; the disk, 1 GiB written in 1 MiB steps and synced: %.0f MB/s\n", loadAverage(), disk/1e6)
 	var extra []string
 	if k.retention {
 		extra = []string{"log.segment.bytes=16777216", "log.retention.bytes=50000000", "log.retention.check.interval.ms=500", "log.segment.delete.delay.ms=100"}
 	}
-	if k.cluster, err = newCluster(o, dir, 3, false, extra...); err != nil {
+	var end func()
+	if k.cluster, end, err = o.startCluster(3, extra...); err != nil {
 		return err
 	}
-	defer k.cluster.close()
-	if err := k.cluster.startAll(); err != nil {
+	defer end()
+	disk, err := diskSpeed(k.cluster.dir)
+	if err != nil {
 		return err
 	}
+	fmt.Printf("load average %s; the disk, 1 GiB written in 1 MiB steps and synced: %.0f MB/s\n", loadAverage(), disk/1e6)
 	if err := k.cluster.makeTopic(ctx, k.topic, k.partitions); err != nil {
 		return err
 	}

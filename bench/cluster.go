@@ -53,6 +53,27 @@ type member struct {
 	deaths  []string      // each time it ended on its own
 }
 
+// startCluster starts size nodes in the directory of the options. end stops them and removes it; it is nil after an error.
+func (o *options) startCluster(size int, extra ...string) (c *cluster, end func(), err error) {
+	dir, remove, err := o.workdir()
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = newCluster(o, dir, size, false, extra...); err != nil {
+		remove()
+		return nil, nil, err
+	}
+	end = func() {
+		c.close()
+		remove()
+	}
+	if err := c.startAll(); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return c, end, nil
+}
+
 // newCluster prepares size nodes below dir, in network namespaces when isolated. Nothing runs yet.
 func newCluster(o *options, dir string, size int, isolated bool, extra ...string) (*cluster, error) {
 	c := &cluster{o: o, dir: dir, extra: extra}

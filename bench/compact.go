@@ -22,8 +22,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/barnabas-log/barnabas/log"
-	"github.com/barnabas-log/barnabas/log/record"
 )
 
 // compaction is a topic with many records over few keys, compacted while clients use it, and what is left of it.
@@ -66,22 +64,15 @@ func newCompact(o *options) *cobra.Command {
 }
 
 func (k *compaction) bench(ctx context.Context, o *options) (err error) {
-	dir, remove, err := o.workdir()
-	if err != nil {
-		return err
-	}
-	defer remove()
 	extra := []string{"log.cleaner.backoff.ms=200", "log.retention.check.interval.ms=300"}
 	if k.nodes == 1 {
 		extra = append(extra, "default.replication.factor=1", "min.insync.replicas=1", "offsets.topic.replication.factor=1")
 	}
-	if k.cluster, err = newCluster(o, dir, k.nodes, false, extra...); err != nil {
+	var end func()
+	if k.cluster, end, err = o.startCluster(k.nodes, extra...); err != nil {
 		return err
 	}
-	defer k.cluster.close()
-	if err := k.cluster.startAll(); err != nil {
-		return err
-	}
+	defer end()
 	client, err := k.producer()
 	if err != nil {
 		return err
@@ -292,13 +283,6 @@ func (k *compaction) readAgain(ctx context.Context, read *atomic.Int64) error {
 	return nil
 }
 
-func (k *compaction) checkRecord(offset int64, key, value []byte) error {
-	if len(key) != 8 || (value == nil) != (offset%20 == 19) || value != nil && (len(value) != 84 || int64(binary.BigEndian.Uint64(value)) != offset) {
-		return fmt.Errorf("the record at offset %d is another one: key %x, value %x", offset, key, value)
-	}
-	return nil
-}
-
 // read reads everything before end.
 func (k *compaction) read(ctx context.Context, end int64, f func(*kgo.Record) error) error {
 	client, err := k.cluster.kafka(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{k.topic: {0: kgo.NewOffset().At(0)}}), kgo.FetchMaxWait(100*time.Millisecond),
@@ -445,60 +429,5 @@ func (k *compaction) settle(ctx context.Context, client *kgo.Client) error {
 		}
 	}
 	fmt.Printf("everything was compacted everywhere after another %v\n", time.Since(begun).Round(time.Millisecond))
-	return nil
-}
-
-// expected says whether a record is what must be left, and counts it.
-func (k *compaction) expected(offset int64, key, value []byte, found *int) error {
-	if err := k.checkRecord(offset, key, value); err != nil {
-		return err
-	}
-	number := binary.BigEndian.Uint64(key)
-	if last := k.last[number]; last != offset {
-		return fmt.Errorf("key %d is still there at offset %d, its last record is at %d", number, offset, last)
-	}
-	*found++
-	return nil
-}
-
-// wanted is how many keys were written.
-func (k *compaction) wanted() (n int) {
-	for key, last := range k.last {
-		if last > 0 || key == 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// checkOutside reads everything, as a client.
-func (k *compaction) checkOutside(ctx context.Context) error {
-	found := 0
-	if err := k.read(ctx, k.end.Load(), func(r *kgo.Record) error { return k.expected(r.Offset, r.Key, r.Value, &found) }); err != nil {
-		return err
-	}
-	if want := k.wanted(); found != want {
-		return fmt.Errorf("a client finds %d keys of %d", found, want)
-	}
-	fmt.Printf("a client finds the last record of each of %d keys, tombstones included, and nothing else\n", found)
-	return nil
-}
-
-// checkFiles looks at what a node has on disk.
-func (k *compaction) checkFiles(m *member) error {
-	dirs, err := filepath.Glob(filepath.Join(m.data(), "topics", k.topic, "0.*"))
-	if err != nil || len(dirs) != 1 {
-		return fmt.Errorf("node %d has %v: %w", m.number, dirs, err)
-	}
-	found := 0
-	report, err := log.Inspect(dirs[0], log.InspectOptions{Records: true, OnBatch: func(b log.InspectedBatch) error {
-		return record.Each(b.Data, 1<<26, func(r record.Record) error { return k.expected(r.Offset, r.Key, r.Value, &found) })
-	}})
-	if err != nil {
-		return fmt.Errorf("node %d: %w", m.number, err)
-	}
-	if want := k.wanted(); found != want || len(report.Findings) > 0 || int64(report.EndOffset) != k.end.Load() {
-		return fmt.Errorf("node %d has %d keys of %d, ends at %d of %d: %v", m.number, found, want, report.EndOffset, k.end.Load(), report.Findings)
-	}
 	return nil
 }

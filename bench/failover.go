@@ -30,19 +30,11 @@ func newFailover(o *options) *cobra.Command {
 }
 
 func benchFailover(ctx context.Context, o *options, rounds, rate int) error {
-	dir, remove, err := o.workdir()
+	c, end, err := o.startCluster(3)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	c, err := newCluster(o, dir, 3, false)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	if err := c.startAll(); err != nil {
-		return err
-	}
+	defer end()
 	if err := c.makeTopic(ctx, "failover", 3); err != nil {
 		return err
 	}

@@ -50,19 +50,11 @@ func newMove(o *options) *cobra.Command {
 }
 
 func (m *moving) bench(ctx context.Context, o *options) (err error) {
-	dir, remove, err := o.workdir()
-	if err != nil {
+	var end func()
+	if m.cluster, end, err = o.startCluster(3, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "offsets.topic.num.partitions=4"); err != nil {
 		return err
 	}
-	defer remove()
-	if m.cluster, err = newCluster(o, dir, 3, false, "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
-		"offsets.topic.num.partitions=4"); err != nil {
-		return err
-	}
-	defer m.cluster.close()
-	if err := m.cluster.startAll(); err != nil {
-		return err
-	}
+	defer end()
 	if err := m.cluster.makeTopic(ctx, m.topic, m.partitions); err != nil {
 		return err
 	}

@@ -29,19 +29,11 @@ func newPartitions(o *options) *cobra.Command {
 }
 
 func benchPartitions(ctx context.Context, o *options, first, many int32, idle time.Duration) error {
-	dir, remove, err := o.workdir()
+	c, end, err := o.startCluster(3)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	c, err := newCluster(o, dir, 3, false)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	if err := c.startAll(); err != nil {
-		return err
-	}
+	defer end()
 	if err := c.timeCreation(ctx, "new", first); err != nil {
 		return err
 	}

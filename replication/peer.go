@@ -406,3 +406,9 @@ func dialTCP(ctx context.Context, address string, config *tls.Config) (net.Conn,
 	t := tls.Dialer{NetDialer: &d, Config: config}
 	return t.DialContext(ctx, "tcp", address)
 }
+
+// tellToStand tells the peer's replica of a group to stand, until ctx or done ends it.
+func (p *peer) tellToStand(ctx context.Context, done <-chan struct{}, group string) error {
+	_, err := p.lines[laneControl].call(ctx, done, kindStand, group, func(b []byte) []byte { return b })
+	return err
+}

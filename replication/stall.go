@@ -74,7 +74,7 @@ func (g *Group) abdicate() {
 	})
 	for _, v := range heirs {
 		ctx, cancel := context.WithTimeout(g.node.network.ctx, g.node.opts.Timing.Silence)
-		_, err := g.node.network.peer(v).lines[laneControl].call(ctx, nil, kindStand, g.id, func(b []byte) []byte { return b })
+		err := g.node.network.peer(v).tellToStand(ctx, nil, g.id)
 		cancel()
 		if err == nil {
 			return

@@ -70,6 +70,20 @@ func (a *App) Connect(ctx context.Context, extra ...kgo.Opt) (*Session, error) {
 	return &Session{Client: client, Admin: admin, app: a}, nil
 }
 
+// Begin opens a session for a command that is over within the --timeout flag, by which it bounds ctx. end closes it; it is nil after an error.
+func (a *App) Begin(ctx context.Context) (_ context.Context, s *Session, end func(), err error) {
+	ctx, cancel := a.Deadline(ctx)
+	if s, err = a.Connect(ctx); err != nil {
+		cancel()
+		return nil, nil, nil, err
+	}
+	end = func() {
+		s.Close()
+		cancel()
+	}
+	return ctx, s, end, nil
+}
+
 // Close ends the session.
 func (s *Session) Close() { s.Client.Close() }
 

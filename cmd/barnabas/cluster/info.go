@@ -70,13 +70,11 @@ func newInfo(app *cli.App) *cobra.Command {
 }
 
 func info(ctx context.Context, app *cli.App, apis bool) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	m, err := session.Admin.Metadata(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the cluster's metadata: %w", err)

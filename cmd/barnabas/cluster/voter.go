@@ -44,13 +44,11 @@ func newVoterList(app *cli.App) *cobra.Command {
 }
 
 func listVoters(ctx context.Context, app *cli.App) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	electors, err := quorum(ctx, session)
 	if err != nil {
 		return err
@@ -149,13 +147,11 @@ func changeVoter(ctx context.Context, app *cli.App, text string, change voterCha
 	if err != nil || id < 0 {
 		return cli.Usagef("%q is no node's number", text)
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	electors, err := quorum(ctx, session)
 	if err != nil {
 		return err
@@ -216,13 +212,11 @@ func removeVoter(ctx context.Context, app *cli.App, session *cli.Session, node i
 
 // noteVote says what to do about the vote of a broker that is emptied. Servers that know of no voters are left alone.
 func noteVote(ctx context.Context, app *cli.App, node int32) {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return
 	}
-	defer session.Close()
+	defer end()
 	electors, err := quorum(ctx, session)
 	if err != nil {
 		return

@@ -29,13 +29,11 @@ func describe(ctx context.Context, app *cli.App, everything bool, args []string)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	if err := t.check(ctx, session); err != nil {
 		return err
 	}

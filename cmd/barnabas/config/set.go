@@ -82,13 +82,11 @@ func apply(ctx context.Context, app *cli.App, args []string, changes []kadm.Alte
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	if err := t.check(ctx, session); err != nil {
 		return err
 	}

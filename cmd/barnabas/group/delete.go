@@ -36,13 +36,11 @@ only what was committed in those topics is deleted, and the group stays; that wo
 }
 
 func remove(ctx context.Context, app *cli.App, names []string) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	responses, err := session.Admin.DeleteGroups(ctx, names...)
 	if err != nil {
 		return fmt.Errorf("delete groups: %w", err)
@@ -70,13 +68,11 @@ func forget(ctx context.Context, app *cli.App, names, topics []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	var failures []error
 	for _, name := range names {
 		_, commits, ok, err := find(ctx, session, name)

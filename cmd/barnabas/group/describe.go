@@ -49,13 +49,11 @@ func newDescribe(app *cli.App) *cobra.Command {
 }
 
 func describe(ctx context.Context, app *cli.App, names []string) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	for i, name := range names {
 		d, err := gather(ctx, session, name)
 		if err != nil {

@@ -36,13 +36,11 @@ func list(ctx context.Context, app *cli.App, states []string, patterns cli.Patte
 	if err := patterns.Check(); err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	groups, err := session.Admin.ListGroups(ctx, states...)
 	if err != nil {
 		return fmt.Errorf("list groups: %w", err)

@@ -97,13 +97,11 @@ func seek(ctx context.Context, app *cli.App, f seekFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	i, commits, ok, err := find(ctx, session, name)
 	if err != nil {
 		return err

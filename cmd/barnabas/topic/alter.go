@@ -45,13 +45,11 @@ func alter(ctx context.Context, app *cli.App, f alterFlags, topic string) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	details, err := session.Topics(ctx, topic)
 	if err != nil {
 		return err

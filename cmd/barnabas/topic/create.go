@@ -70,13 +70,11 @@ func create(ctx context.Context, app *cli.App, f createFlags, topics []string) e
 			return err
 		}
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	send := session.Admin.CreateTopics
 	if f.validate {
 		send = session.Admin.ValidateCreateTopics

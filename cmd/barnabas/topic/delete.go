@@ -27,13 +27,11 @@ func newDelete(app *cli.App) *cobra.Command {
 }
 
 func remove(ctx context.Context, app *cli.App, ifExists bool, topics []string) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	responses, err := session.Admin.DeleteTopics(ctx, topics...)
 	if err != nil {
 		return fmt.Errorf("delete topics: %w", err)

@@ -51,13 +51,11 @@ and which configurations differ from the defaults. barnabas config describe show
 }
 
 func describe(ctx context.Context, app *cli.App, names []string) error {
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	details, err := session.Topics(ctx, names...)
 	if err != nil {
 		return err

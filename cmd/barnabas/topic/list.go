@@ -37,13 +37,11 @@ func list(ctx context.Context, app *cli.App, internal bool, patterns cli.Pattern
 	if err := patterns.Check(); err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	topics, err := session.Admin.ListTopicsWithInternal(ctx)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)

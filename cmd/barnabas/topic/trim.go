@@ -64,13 +64,11 @@ func trim(ctx context.Context, app *cli.App, f trimFlags, topic string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := app.Deadline(ctx)
-	defer cancel()
-	session, err := app.Connect(ctx)
+	ctx, session, end, err := app.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer end()
 	details, err := session.Topics(ctx, topic)
 	if err != nil {
 		return err
