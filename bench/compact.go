@@ -21,7 +21,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
 )
 
 // compaction is a topic with many records over few keys, compacted while clients use it, and what is left of it.
