@@ -125,10 +125,12 @@ func diskSpeed(dir string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	rate, err := writeRate(f)
-	return rate * 1e6, err
+	if err != nil {
+		return 0, err
+	}
+	return rate * 1e6, errors.Join(os.Remove(f.Name()), fillPageCache(dir))
 }
 
 // fall ends a node and produces without it.

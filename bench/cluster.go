@@ -67,7 +67,7 @@ func (o *options) startCluster(size int, extra ...string) (c *cluster, end func(
 		c.close()
 		remove()
 	}
-	if err := c.startAll(); err != nil {
+	if err := errors.Join(fillPageCache(dir), c.startAll()); err != nil {
 		end()
 		return nil, nil, err
 	}

@@ -75,6 +75,9 @@ func commit() string {
 
 // measureMachine measures what servers are compared with. It takes some seconds.
 func (r *report) measureMachine(dir string) error {
+	if err := fillPageCache(dir); err != nil {
+		return err
+	}
 	path := filepath.Join(dir, "machine")
 	f, err := os.Create(path)
 	if err != nil {

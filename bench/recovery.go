@@ -31,6 +31,9 @@ func benchRecovery(ctx context.Context, o *options, bytes int64) (err error) {
 		return err
 	}
 	defer remove()
+	if err := fillPageCache(dir); err != nil {
+		return err
+	}
 	acked, err := fillAndKill(ctx, o, dir, bytes)
 	if err != nil {
 		return err

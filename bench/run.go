@@ -224,7 +224,7 @@ func (r *runOptions) inTurn(ctx context.Context, specs []load.Spec, systems []sy
 					return err
 				}
 				s.resume()
-				r.runOnce(ctx, spec, s, repetition, report)
+				r.runOnce(ctx, spec, s, repetition, dir, report)
 				s.pause()
 			}
 		}
@@ -260,17 +260,21 @@ func (r *runOptions) wholeSeries(ctx context.Context, specs []load.Spec, s syste
 		return fmt.Errorf("warm %s up: %w", s.name, err)
 	}
 	for _, spec := range specs {
-		r.runOnce(ctx, spec, started, repetition, report)
+		r.runOnce(ctx, spec, started, repetition, dir, report)
 	}
 	return nil
 }
 
 // runOnce lets one system do the workload once. That it cannot is a result as well.
-func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, repetition int, report *report) {
+func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, repetition int, dir string, report *report) {
 	if report.hopeless(spec.Name, s.system.name) {
 		return
 	}
-	outcome, err := r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
+	err := fillPageCache(dir)
+	var outcome *load.Outcome
+	if err == nil {
+		outcome, err = r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%-14s %-16s %v\n", spec.Name, s.system.name, err)
 	} else {
