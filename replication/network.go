@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -234,7 +235,7 @@ func (w *network) serve(conn net.Conn) error {
 	defer s.workers.Wait()
 	r := bufio.NewReaderSize(conn, 64<<10)
 	for {
-		frame, err := readFrame(r)
+		frame, err := readFrame(r, spaceFor(r))
 		if err != nil {
 			return err
 		}
@@ -248,10 +249,22 @@ func (w *network) serve(conn net.Conn) error {
 		if h.lane == laneSnapshot {
 			return s.snapshot(m, r)
 		}
-		if err := s.handle(m); err != nil {
+		if err := s.handle(m, frame); err != nil {
 			return err
 		}
 	}
+}
+
+// largeFrame is from how many bytes on a request is read into memory that was used before.
+const largeFrame = 64 << 10
+
+// spaceFor gives memory for the next frame if it is large.
+func spaceFor(r *bufio.Reader) []byte {
+	head, err := r.Peek(4)
+	if err != nil || binary.BigEndian.Uint32(head) < largeFrame {
+		return nil // an error comes back at the next read
+	}
+	return *buffers.Get().(*[]byte)
 }
 
 // session is an incoming connection.
@@ -266,8 +279,8 @@ type session struct {
 }
 
 // handle begins to work on a request. It never waits for a single group (trap 10): heartbeats take raft's fast path, everything else a goroutine. An error
-// means that the peer does not speak our language.
-func (s *session) handle(m message) error {
+// means that the peer does not speak our language. The frame, in which the message lies, is used again once raft has stored what it brought.
+func (s *session) handle(m message, frame []byte) error {
 	switch m.kind {
 	case kindBeats:
 		return s.beats(m)
@@ -302,6 +315,9 @@ func (s *session) handle(m message) error {
 			return
 		}
 		s.answer(m, statusOK, encodeResponse(nil, response))
+		if taken, ok := response.(*raft.AppendEntriesResponse); ok && taken.Success && len(frame) >= largeFrame {
+			recycle(&frame)
+		}
 	})
 	return nil
 }

@@ -334,7 +334,7 @@ func (c *wireConn) write(frame []byte) error {
 func (c *wireConn) read() {
 	r := bufio.NewReaderSize(c, 16<<10)
 	for {
-		frame, err := readFrame(r)
+		frame, err := readFrame(r, nil)
 		if err == nil {
 			var m message
 			if m, err = decodeFrame(frame, true); err == nil {

@@ -319,7 +319,7 @@ func (e *endpoint) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, s *ra
 	if _, err := io.CopyN(conn, data, s.Size); err != nil {
 		return fmt.Errorf("node %s: send snapshot: %w", id, err)
 	}
-	answer, err := readFrame(bufio.NewReader(conn))
+	answer, err := readFrame(bufio.NewReader(conn), nil)
 	if err != nil {
 		return fmt.Errorf("node %s: %w: %w", id, ErrUnreachable, err)
 	}

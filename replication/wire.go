@@ -98,8 +98,9 @@ func readHello(r io.Reader) (h hello, err error) {
 	return hello{lane(b[5]), int32(binary.BigEndian.Uint32(b[6:])), int32(binary.BigEndian.Uint32(b[10:])), binary.BigEndian.Uint64(b[14:])}, nil
 }
 
-// readFrame reads one frame without its length. Memory grows with what arrives, not with what is announced.
-func readFrame(r io.Reader) ([]byte, error) {
+// readFrame reads one frame without its length, into space as far as that goes, which the caller owns and the frame then takes. Memory grows with what arrives, not with what is
+// announced.
+func readFrame(r io.Reader, space []byte) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
@@ -109,15 +110,18 @@ func readFrame(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("%w: frame of %d bytes", errWire, size)
 	}
 	const step = 1 << 20
-	b := make([]byte, min(size, step))
-	for have := uint32(0); ; {
+	b := space[:min(int(size), cap(space))]
+	if len(b) < int(min(size, step)) {
+		b = make([]byte, min(size, step))
+	}
+	for have := 0; ; {
 		if _, err := io.ReadFull(r, b[have:]); err != nil {
 			return nil, err
 		}
-		if have = uint32(len(b)); have == size {
+		if have = len(b); have == int(size) {
 			return b, nil
 		}
-		b = append(make([]byte, 0, min(size, have*4)), b...)
+		b = append(make([]byte, 0, min(int(size), have*4)), b...)
 		b = b[:cap(b)]
 	}
 }

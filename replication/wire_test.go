@@ -109,7 +109,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
 		for {
-			frame, err := readFrame(r)
+			frame, err := readFrame(r, nil)
 			if err != nil {
 				break
 			}
@@ -197,7 +197,7 @@ func TestFrameMemoryGrowsWithWhatArrives(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	head := binary.BigEndian.AppendUint32(nil, maxFrame)
-	if _, err := readFrame(io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 100)))); err == nil {
+	if _, err := readFrame(io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 100))), nil); err == nil {
 		t.Error("a frame out of 100 bytes")
 	}
 	runtime.ReadMemStats(&after)
@@ -206,7 +206,26 @@ func TestFrameMemoryGrowsWithWhatArrives(t *testing.T) {
 	}
 	b := make([]byte, 5<<20)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	if got, err := readFrame(bytes.NewReader(b)); err != nil || len(got) != len(b)-4 {
+	if got, err := readFrame(bytes.NewReader(b), nil); err != nil || len(got) != len(b)-4 {
 		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+func TestFrameTakesTheSpaceThatItIsGiven(t *testing.T) {
+	for _, size := range []int{frameHeader, 1 << 20, 1<<20 + 1, 5 << 20} {
+		b := binary.BigEndian.AppendUint32(nil, uint32(size))
+		for i := range size {
+			b = append(b, byte(i*31>>3))
+		}
+		for _, space := range []int{0, 1, size - 1, size, size + 100} {
+			given := make([]byte, space)
+			got, err := readFrame(bytes.NewReader(b), given)
+			if err != nil || !bytes.Equal(got, b[4:]) {
+				t.Fatalf("%d bytes into %d: %d bytes, %v", size, space, len(got), err)
+			}
+			if reused := space > 0 && &got[0] == &given[0]; reused != (space >= size) && size <= 1<<20 {
+				t.Errorf("%d bytes into %d: reused %v", size, space, reused)
+			}
+		}
 	}
 }
