@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/barnabas-log/barnabas/internal/freeport"
 )
 
 // cluster is three or more brokers, each a process of its own, all of them voters.
@@ -92,11 +94,8 @@ func newCluster(o *options, dir string, size int, isolated bool, extra ...string
 			m.host = c.network.address(n)
 		} else {
 			for _, port := range []*int{&m.client, &m.peer, &m.http} {
-				addr, err := freeAddr()
-				if err != nil {
-					return nil, err
-				}
-				if _, err := fmt.Sscanf(addr[strings.LastIndexByte(addr, ':'):], ":%d", port); err != nil {
+				var err error
+				if *port, err = freeport.Find(); err != nil {
 					return nil, err
 				}
 			}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/barnabas-log/barnabas/internal/freeport"
 )
 
 // process is a broker under measurement.
@@ -36,7 +38,7 @@ func (o *options) workdir() (dir string, remove func(), err error) {
 
 // start starts a broker with its data in dir.
 func (o *options) start(dir string) (*process, error) {
-	addr, err := freeAddr()
+	addr, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
@@ -116,15 +118,6 @@ func (p *process) cpu() (time.Duration, error) {
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * 10 * time.Millisecond, nil
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 func mib(b int64) float64 { return float64(b) / (1 << 20) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/barnabas-log/barnabas/bench/load"
+	"github.com/barnabas-log/barnabas/internal/freeport"
 )
 
 // system is something that can be measured.
@@ -92,7 +92,7 @@ func (s system) start(ctx context.Context, o *options, dir string) (r *running, 
 		return nil, err
 	}
 	for range 3 * s.nodes {
-		port, err := freePort()
+		port, err := freeport.Find()
 		if err != nil {
 			return nil, err
 		}
@@ -240,18 +240,6 @@ func (r *running) stop() error {
 		return nil
 	}
 	return os.RemoveAll(r.dir)
-}
-
-// freePort is a port that nobody listens on, below those that the system gives to outgoing connections: such a one might be taken until the server starts.
-func freePort() (int, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err != nil {
-			continue
-		}
-		return l.Addr().(*net.TCPAddr).Port, l.Close()
-	}
-	return 0, errors.New("no port is free")
 }
 
 // launchBarnabas starts our own nodes, three with replicas on all of them.

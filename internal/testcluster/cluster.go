@@ -3,7 +3,6 @@ package testcluster
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/broker"
 	"github.com/barnabas-log/barnabas/internal/config"
+	"github.com/barnabas-log/barnabas/internal/freeport"
 	"go.uber.org/zap"
 )
 
@@ -74,12 +74,11 @@ func Start(t testing.TB, opts Options) *Cluster {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // Node gives a node by its id, from 1.
