@@ -31,12 +31,12 @@ var serverTable = append([]*Definition{
 	{section: "Listeners", Name: "listener.security.protocol.map", Type: List,
 		Default: "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
 		Doc:     "The security protocol of each listener name. Controller listeners are PLAINTEXT unless it says otherwise."},
-	{section: "Listeners", Name: "controller.listener.names", Type: List, NoValue: true, Effect: Later, Doc: "Which listeners nodes use among themselves for replication and metadata."},
+	{section: "Listeners", Name: "controller.listener.names", Type: List, NoValue: true, Doc: "Which listeners nodes use among themselves for replication and metadata."},
 	{section: "Listeners", Name: "inter.broker.listener.name", Type: String, NoValue: true, Effect: Later,
 		Doc: "The listener that brokers forward requests to each other on. Without it: the first that is not a controller's."},
 	{section: "Listeners", Name: "security.inter.broker.protocol", Type: String, Default: "PLAINTEXT", check: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
 		Effect: Later, Doc: "The security protocol between brokers, where no listener is named."},
-	{section: "Listeners", Name: "controller.quorum.voters", Type: List, NoValue: true, Effect: Later, Doc: "The nodes that vote on the cluster's metadata: id@host:port, separated by commas."},
+	{section: "Listeners", Name: "controller.quorum.voters", Type: List, NoValue: true, Doc: "The nodes that vote on the cluster's metadata: id@host:port, separated by commas."},
 	{section: "Listeners", Name: "controller.quorum.bootstrap.servers", Type: List, NoValue: true, Effect: Later, Doc: "Where to find the cluster's controllers: host:port, separated by commas."},
 
 	{section: "Topics", Name: "num.partitions", Type: Int, Default: "1", check: atLeast(1), Doc: "How many partitions a topic has when nobody says."},
@@ -99,8 +99,8 @@ var serverTable = append([]*Definition{
 		Doc: "Where consumers read that say where they are (`client.rack`): `" + rackAwareSelector + "` sends them to an in-sync replica in their rack (`broker.rack`). " +
 			"Otherwise, and where there is none, they read from the leader.",
 		Note: "No other class is known."},
-	{section: "Replication", Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", check: atLeast(1), Effect: Later, Doc: "How often a broker says that it lives."},
-	{section: "Replication", Name: "broker.session.timeout.ms", Type: Int, Default: "9000", check: atLeast(1), Effect: Later, Doc: "How long a silent broker counts as alive."},
+	{section: "Replication", Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", check: atLeast(1), Doc: "How often a broker says that it lives."},
+	{section: "Replication", Name: "broker.session.timeout.ms", Type: Int, Default: "9000", check: atLeast(1), Doc: "How long a silent broker counts as alive."},
 	{section: "Replication", Name: "controller.quorum.election.timeout.ms", Type: Int, Default: "1000", check: atLeast(1), Effect: Later, Doc: "How long controllers wait for a leader."},
 	{section: "Replication", Name: "controller.quorum.fetch.timeout.ms", Type: Int, Default: "2000", check: atLeast(1), Effect: Later, Doc: "How long a controller waits to hear from the leader."},
 
