@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -36,12 +35,4 @@ func newLogger(level, format string) (*zap.Logger, zap.AtomicLevel, error) {
 		return nil, at, fmt.Errorf("--log-format: %q is not json, console or auto", format)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), at)), at, nil
-}
-
-// tuneMemory sets how eagerly garbage is collected, unless GOGC says. Most of what the server allocates lives as long as a request, in buffers that are
-// used again; the live heap is small, so a collection that waits for twice its size costs a few MB and saves time.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
 }
