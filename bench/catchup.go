@@ -77,7 +77,7 @@ func (k *catchup) bench(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("load average %s; the disk, 1 GiB written in 1 MiB steps and synced: %.0f MB/s\n", loadAverage(), disk/1e6)
+	fmt.Printf("load average %s; the disk, 1 GiB written in 1 MiB steps and synced, the best of three: %.0f MB/s\n", loadAverage(), disk/1e6)
 	if err := k.cluster.makeTopic(ctx, k.topic, k.partitions); err != nil {
 		return err
 	}
@@ -119,18 +119,26 @@ func (k *catchup) bench(ctx context.Context, o *options) (err error) {
 	return k.compare(ctx)
 }
 
-// diskSpeed is what a file takes in bytes a second, written in order and synced.
-func diskSpeed(dir string) (float64, error) {
-	f, err := os.Create(filepath.Join(dir, "speed"))
+// diskSpeed is what a file takes in bytes a second, written in order and synced: the best of three.
+func diskSpeed(dir string) (best float64, err error) {
+	for range 3 {
+		rate, err := newFileRate(filepath.Join(dir, "speed"))
+		if err != nil {
+			return 0, err
+		}
+		best = max(best, rate*1e6)
+	}
+	return best, fillPageCache(dir)
+}
+
+// newFileRate is writeRate of a file that is there for that only.
+func newFileRate(name string) (float64, error) {
+	f, err := os.Create(name)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
 	rate, err := writeRate(f)
-	if err != nil {
-		return 0, err
-	}
-	return rate * 1e6, errors.Join(os.Remove(f.Name()), fillPageCache(dir))
+	return rate, errors.Join(err, f.Close(), os.Remove(name))
 }
 
 // fall ends a node and produces without it.
@@ -167,12 +175,15 @@ func (k *catchup) catchUp(ctx context.Context, away *member, producers *stream, 
 			return 0, err
 		}
 	}
+	if err := k.awaitRecords(ctx, away); err != nil {
+		return 0, err
+	}
+	copying, written := time.Since(begun), k.stored(away)-had
 	if err := k.awaitInSync(ctx, away); err != nil {
 		return 0, err
 	}
 	took := time.Since(begun)
 	rate := float64(producers.acked.Load()-acked) / took.Seconds()
-	written := k.stored(away) - had
 	after, err := load.UsageOf(pids)
 	if err != nil {
 		return 0, err
@@ -185,9 +196,9 @@ func (k *catchup) catchUp(ctx context.Context, away *member, producers *stream, 
 		fmt.Printf("node %d was in sync again after %v\n", away.number, took.Round(time.Millisecond))
 		return rate, k.skipped(away, held)
 	}
-	speed := float64(written) / took.Seconds()
-	fmt.Printf("node %d was in sync again after %v: %.2f GB, %.0f MB/s, %.0f%% of the disk's speed; its processor time %.2f s/GB, the others' %.2f s\n", away.number,
-		took.Round(time.Millisecond), float64(written)/1e9, speed/1e6, 100*speed/disk, own.Seconds()/(float64(written)/1e9), (after.CPU - used.CPU).Seconds())
+	speed := float64(written) / copying.Seconds()
+	fmt.Printf("node %d had what the others have after %v: %.2f GB, %.0f MB/s, %.0f%% of the disk's speed; it was in sync after %v; its processor time %.2f s/GB, the others' %.2f s\n", away.number,
+		copying.Round(time.Millisecond), float64(written)/1e9, speed/1e6, 100*speed/disk, took.Round(time.Millisecond), own.Seconds()/(float64(written)/1e9), (after.CPU - used.CPU).Seconds())
 	return rate, nil
 }
 
@@ -235,6 +246,19 @@ func (k *catchup) pids() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// awaitRecords waits until a node's files are as long as another's, but for what is under way. With retention that says nothing.
+func (k *catchup) awaitRecords(ctx context.Context, m *member) error {
+	const underWay = 10 << 20
+	for !k.retention && k.stored(m) < k.stored(k.cluster.nodes[0])-underWay {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("node %d does not get the records: %w", m.number, ctx.Err())
+		}
+	}
+	return nil
 }
 
 // awaitInSync waits until a node counts as in sync in every partition.
