@@ -73,7 +73,7 @@ func (s *segment) names() []*string {
 // makeTemporary gives the files of a segment that is not in use yet other names.
 func (s *segment) makeTemporary() {
 	for _, name := range s.names() {
-		*name += temporarySuffix
+		*name += vfs.TemporarySuffix
 	}
 }
 

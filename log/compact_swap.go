@@ -70,7 +70,7 @@ func finishSwap(files vfs.FS, dir string) error {
 // rename gives the files of the new segment, which are the names of s, their final names, and keeps s in step. It may be done again.
 func (x exchange) rename(files vfs.FS, s *segment) error {
 	for _, name := range s.names() {
-		final := strings.TrimSuffix(*name, temporarySuffix)
+		final := strings.TrimSuffix(*name, vfs.TemporarySuffix)
 		err := error(nil)
 		if name == &s.mergedPath && !x.merged {
 			err = removeIfThere(files, final)

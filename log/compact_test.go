@@ -484,7 +484,7 @@ func TestThrottleEndsACompactionAndLeavesTheLogAsItWas(t *testing.T) {
 		}
 		infos, _ := disk.ReadDir(modelDir)
 		for _, info := range infos {
-			if bytes.HasSuffix([]byte(info.Name), []byte(temporarySuffix)) {
+			if bytes.HasSuffix([]byte(info.Name), []byte(vfs.TemporarySuffix)) {
 				t.Fatal(info.Name)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path"
 	"sort"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
@@ -225,7 +224,7 @@ func (f *ctlFile) compact(keep controls) (controls, error) {
 		b = appendControl(b, c, data)
 		moved = append(moved, c)
 	}
-	if err := replaceRaw(f.fs, path.Dir(f.path), ctlName, b); err != nil {
+	if err := vfs.ReplaceFile(f.fs, f.path, b); err != nil {
 		return nil, err
 	}
 	f.size = int64(len(b))

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
-	"os"
 	"path"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
@@ -29,40 +27,13 @@ func replaceFile(files vfs.FS, dir, name, magic string, version uint32, body []b
 	binary.LittleEndian.PutUint32(b[4:], version)
 	binary.LittleEndian.PutUint32(b[8:], uint32(len(body)))
 	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(body, castagnoli))
-	return replaceRaw(files, dir, name, append(b, body...))
-}
-
-func replaceRaw(files vfs.FS, dir, name string, content []byte) error {
-	temporary := path.Join(dir, name+temporarySuffix)
-	if err := writeSynced(files, temporary, content); err != nil {
-		return fmt.Errorf("replace %s: %w", name, err)
-	}
-	if err := files.Rename(temporary, path.Join(dir, name)); err != nil {
-		return fmt.Errorf("replace %s: %w", name, err)
-	}
-	if err := files.SyncDir(dir); err != nil {
-		return fmt.Errorf("replace %s: %w", name, err)
-	}
-	return nil
-}
-
-// writeSynced creates or replaces a file and makes its content durable, but not its name.
-func writeSynced(files vfs.FS, name string, content []byte) error {
-	f, err := files.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return vfs.ReplaceFile(files, path.Join(dir, name), append(b, body...))
 }
 
 // readEnvelope gives the body, or nil when there is no such file.
 func readEnvelope(files vfs.FS, dir, name, magic string, version uint32) ([]byte, error) {
 	file := path.Join(dir, name)
-	b, err := readFile(files, file)
+	b, err := vfs.ReadFile(files, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -96,28 +67,6 @@ func fileSize(files vfs.FS, name string) (int64, error) {
 		return 0, nil
 	}
 	return info.Bytes, err
-}
-
-// readFile reads all of a file.
-func readFile(files vfs.FS, name string) ([]byte, error) {
-	f, err := files.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
-	if n < len(b) {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	return b, nil
 }
 
 // encoder and decoder build the bodies: little endian, byte strings with a u32 length.

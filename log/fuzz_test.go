@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // What CheckBatch accepts is exactly one batch: its size is that of the input, any flipped byte behind the magic is noticed, and stamping keeps it valid.
@@ -89,7 +91,7 @@ func FuzzCheckpoint(f *testing.F) {
 func FuzzEnvelope(f *testing.F) {
 	files := memoryFS()
 	replaceFile(files, "/d", "x", "BMAN", 1, []byte("body"))
-	b, _ := readFile(files, "/d/x")
+	b, _ := vfs.ReadFile(files, "/d/x")
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		body, err := openEnvelope("x", b, "BMAN", 1)
@@ -132,7 +134,7 @@ func FuzzIndexFiles(f *testing.F) {
 		segments := l.Segments()
 		base := segments[int(which/3)%len(segments)].BaseOffset
 		suffix := []string{".index", ".timeindex", ".raftindex"}[which%3]
-		if err := writeSynced(files, "/d/p/"+segmentName(base)+suffix, content); err != nil {
+		if err := vfs.WriteSynced(files, "/d/p/"+segmentName(base)+suffix, content); err != nil {
 			t.Fatal(err)
 		}
 		l, err := Open("/d/p", o)

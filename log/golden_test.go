@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/log/record"
 )
 
@@ -109,7 +110,7 @@ func TestGoldenDirectoriesAreReadForEver(t *testing.T) {
 		t.Fatal("opening changed what was there:\n" + got)
 	}
 	filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(name, temporarySuffix) {
+		if strings.HasSuffix(name, vfs.TemporarySuffix) {
 			t.Error("left behind:", name)
 		}
 		return err

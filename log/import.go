@@ -52,7 +52,7 @@ func withoutProducer(b []byte) {
 // foreignStart looks the log start of a directory up, 0 when nothing says one. The file has a version, a number of lines, and the lines: topic, partition, offset.
 func foreignStart(files vfs.FS, dir string) (Offset, error) {
 	dir = path.Clean(dir)
-	b, err := readFile(files, path.Join(path.Dir(dir), startFile))
+	b, err := vfs.ReadFile(files, path.Join(path.Dir(dir), startFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

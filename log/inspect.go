@@ -126,7 +126,7 @@ func (in *inspection) run() error {
 			in.found(Finding{File: info.Name, Reason: "left by a trim", Rebuildable: true})
 		case ok && strings.HasSuffix(info.Name, logSuffix):
 			bases = append(bases, base)
-		case strings.HasSuffix(info.Name, temporarySuffix):
+		case strings.HasSuffix(info.Name, vfs.TemporarySuffix):
 			in.found(Finding{File: info.Name, Reason: "left by a replacement", Rebuildable: true})
 		}
 	}
@@ -200,8 +200,8 @@ func (in *inspection) exchange() error {
 func (in *inspection) path(base Offset, suffix string) string {
 	name := path.Join(in.dir, segmentName(base)+suffix)
 	if in.swap != nil && base == in.swap.base {
-		if _, err := in.o.FS.Stat(name + temporarySuffix); err == nil {
-			return name + temporarySuffix
+		if _, err := in.o.FS.Stat(name + vfs.TemporarySuffix); err == nil {
+			return name + vfs.TemporarySuffix
 		}
 	}
 	return name
@@ -224,7 +224,7 @@ func (in *inspection) note(file string, err error) bool {
 
 func (in *inspection) ctl() error {
 	in.data = map[Index][]byte{}
-	b, err := readFile(in.o.FS, path.Join(in.dir, ctlName))
+	b, err := vfs.ReadFile(in.o.FS, path.Join(in.dir, ctlName))
 	if errors.Is(err, fs.ErrNotExist) {
 		in.found(Finding{File: ctlName, Reason: "missing"})
 		return nil

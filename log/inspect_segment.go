@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/barnabas-log/barnabas/internal/vfs"
 	"github.com/barnabas-log/barnabas/log/record"
 )
 
@@ -68,7 +69,7 @@ func (in *inspection) durable(base Offset) int64 {
 // resume goes on after a damaged segment, with the index that the next one's seal gives.
 func (in *inspection) resume(base Offset) {
 	in.sequence.next = base
-	b, err := readFile(in.o.FS, in.path(base, raftIndexKind.suffix))
+	b, err := vfs.ReadFile(in.o.FS, in.path(base, raftIndexKind.suffix))
 	if err != nil || len(b) < sealSize {
 		return
 	}
@@ -160,7 +161,7 @@ func (x *indexCheck) open() {
 	for k, kind := range []indexKind{offsetIndexKind, timeIndexKind, raftIndexKind} {
 		c := &x.columns[k]
 		*c = indexColumn{kind: kind, name: segmentName(x.base) + kind.suffix, at: kind.header}
-		b, err := readFile(x.in.o.FS, x.in.path(x.base, kind.suffix))
+		b, err := vfs.ReadFile(x.in.o.FS, x.in.path(x.base, kind.suffix))
 		if err != nil {
 			x.wrong(c, err.Error())
 			continue

@@ -314,7 +314,7 @@ func TestMissingAndTornIndexesAreRebuilt(t *testing.T) {
 	l := open(t, "/d/p", o)
 	appendBatches(t, l, 30)
 	l.Close()
-	want, _ := readFile(files, "/d/p/00000000000000000000.index")
+	want, _ := vfs.ReadFile(files, "/d/p/00000000000000000000.index")
 	for _, spoil := range []func(string){
 		func(name string) { files.Remove(name) },
 		func(name string) {
@@ -338,7 +338,7 @@ func TestMissingAndTornIndexesAreRebuilt(t *testing.T) {
 				c.Release()
 			}
 			again.Close()
-			if got, _ := readFile(files, "/d/p/00000000000000000000.index"); !bytes.Equal(got, want) || len(want) == 0 {
+			if got, _ := vfs.ReadFile(files, "/d/p/00000000000000000000.index"); !bytes.Equal(got, want) || len(want) == 0 {
 				t.Fatalf("rebuilt as %x, was %x", got, want)
 			}
 		}

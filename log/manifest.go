@@ -15,7 +15,6 @@ const (
 	// Bits of the first byte.
 	manifestResetting = 1
 	manifestMerged    = 2
-	temporarySuffix   = ".tmp"
 )
 
 // manifest is the truth about where the log begins. Replacing it is the commit point of Trim and Reset.

@@ -96,7 +96,7 @@ func decodePoint(b []byte) (*point, error) {
 
 // readPoint gives the newest point, or nil when none can be read: then everything is scanned.
 func readPoint(files vfs.FS, name string) *point {
-	b, err := readFile(files, name)
+	b, err := vfs.ReadFile(files, name)
 	if err != nil {
 		return nil
 	}

@@ -93,7 +93,7 @@ func (l *Log) restart(m *manifest) error {
 	if err := l.wipe(); err != nil {
 		return err
 	}
-	if err := writeSynced(l.fs, l.ctl.path, ctlHeader()); err != nil {
+	if err := vfs.WriteSynced(l.fs, l.ctl.path, ctlHeader()); err != nil {
 		return err
 	}
 	l.ctl.size = ctlHeaderSize
@@ -203,7 +203,7 @@ func (l *Log) recover(m *manifest) error {
 func (r *recovery) readCtl() error {
 	l := r.log
 	r.forgetCtl()
-	b, err := readFile(l.fs, l.ctl.path)
+	b, err := vfs.ReadFile(l.fs, l.ctl.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &CorruptError{l.ctl.path, 0, "missing"}
 	}
@@ -255,7 +255,7 @@ func (r *recovery) list() (stale []string, err error) {
 			continue
 		}
 		base, ok := parseSegmentName(info.Name, path.Ext(info.Name))
-		if ok && !live[base] || strings.HasSuffix(info.Name, temporarySuffix) {
+		if ok && !live[base] || strings.HasSuffix(info.Name, vfs.TemporarySuffix) {
 			stale = append(stale, info.Name)
 		}
 	}

@@ -140,7 +140,7 @@ func segmentBases(files vfs.FS, dir string) (bases []Offset, err error) {
 
 // newestConfiguration reads what can be read of ctl.
 func (s *Salvage) newestConfiguration() {
-	b, err := readFile(s.files, path.Join(s.dir, ctlName))
+	b, err := vfs.ReadFile(s.files, path.Join(s.dir, ctlName))
 	if err != nil {
 		return
 	}

@@ -178,7 +178,7 @@ func (c *scrub) rebuild(h *handle) error {
 	l := c.log
 	fresh := newSegment(l.fs, l.dir, c.s.base, nil)
 	for _, x := range fresh.allIndexes() {
-		x.path += temporarySuffix
+		x.path += vfs.TemporarySuffix
 		if err := x.create(); err != nil {
 			return fmt.Errorf("rebuild %s: %w", x.path, err)
 		}

@@ -180,7 +180,7 @@ func copyInto(t *testing.T, files vfs.FS, dir, from string) {
 	for _, entry := range names {
 		content, err := os.ReadFile(filepath.Join(from, entry.Name()))
 		if err == nil {
-			err = writeSynced(files, path.Join(dir, entry.Name()), content)
+			err = vfs.WriteSynced(files, path.Join(dir, entry.Name()), content)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/internal/vfs"
 	"go.uber.org/zap"
 )
 
@@ -64,7 +65,7 @@ func (a *addresses) note(image *metadata.Image) {
 	}
 	content, err := json.Marshal(next)
 	if err == nil {
-		err = replaceFile(a.path, content)
+		err = vfs.ReplaceFile(vfs.OS{}, a.path, content)
 	}
 	if err != nil {
 		a.logger.Warn("where the other nodes are found could not be written down", zap.Error(err))

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // bootFile holds the id of the machine's run in which this node last had all its logs open, and none of them has failed since. As long as the machine goes on, what was written to them
@@ -36,7 +38,7 @@ func noteBoot(dir string, all bool) error {
 	if sameBoot(dir) {
 		return nil
 	}
-	return replaceFile(filepath.Join(dir, bootFile), id)
+	return vfs.ReplaceFile(vfs.OS{}, filepath.Join(dir, bootFile), id)
 }
 
 // forgetBoot is called when a write has failed: what is on the disk is not what was written.

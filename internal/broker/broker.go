@@ -104,7 +104,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.leaders, b.members, b.refetcher, b.orphans = newLeaders(b), newMembers(b), newRefetcher(b), newOrphans(b)
-	homes, err := openHomes(b.dirs.meta.path)
+	homes, err := openHomes(b.files(), b.dirs.meta.path)
 	if err != nil {
 		return err
 	}

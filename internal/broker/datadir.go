@@ -143,7 +143,7 @@ func identify(dir string, node int32) (string, error) {
 		random := make([]byte, 16)
 		_, _ = rand.Read(random) // never fails
 		id = base64.RawURLEncoding.EncodeToString(random)
-		err = replaceFile(name, fmt.Appendf(nil, "version=1\nnode.id=%d\ndirectory.id=%s\n", node, id))
+		err = vfs.ReplaceFile(vfs.OS{}, name, fmt.Appendf(nil, "version=1\nnode.id=%d\ndirectory.id=%s\n", node, id))
 	}
 	return id, err
 }
@@ -177,26 +177,6 @@ func readIdentity(name string, node int32) (string, error) {
 	default:
 		return id, nil
 	}
-}
-
-// replaceFile makes content that of the file, atomically and durably.
-func replaceFile(name string, content []byte) error {
-	temporary := name + ".tmp"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(temporary, name); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return vfs.OS{}.SyncDir(filepath.Dir(name))
 }
 
 // dataDirs are all of them.

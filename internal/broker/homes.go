@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/barnabas-log/barnabas/internal/metadata"
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // homes remembers, durably, in which data directory each replica of this node lives. Without it, a replica whose directory is away would be taken for a new one: it would vote
@@ -23,6 +23,7 @@ import (
 //
 // A replica is entered when its files are there and before its group starts, and taken out before its files go. docs/decisions/0012 has the argument.
 type homes struct {
+	files vfs.FS
 	name  string
 	found bool // the file was there
 
@@ -38,10 +39,10 @@ type homes struct {
 
 const homesName = "replicas"
 
-func openHomes(dir string) (*homes, error) {
-	h := &homes{name: filepath.Join(dir, homesName), at: map[place]string{}, opening: map[place]string{}}
+func openHomes(files vfs.FS, dir string) (*homes, error) {
+	h := &homes{files: files, name: filepath.Join(dir, homesName), at: map[place]string{}, opening: map[place]string{}}
 	h.wrote = sync.NewCond(&h.mu)
-	content, err := os.ReadFile(h.name)
+	content, err := vfs.ReadFile(files, h.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, nil
 	}
@@ -181,7 +182,7 @@ func (h *homes) change(change, undo func()) error {
 		h.writing = true
 		target, content := h.wanted, h.encodeLocked()
 		h.mu.Unlock()
-		err := replaceFile(h.name, content)
+		err := vfs.ReplaceFile(h.files, h.name, content)
 		h.mu.Lock()
 		h.writing = false
 		h.wrote.Broadcast()
