@@ -120,7 +120,10 @@ func parseCtl(b []byte, each func(control, []byte)) (end int64, err error) {
 	if len(b) < ctlHeaderSize || string(b[:4]) != ctlMagic {
 		return 0, errors.New("not a ctl file")
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v != ctlVersion {
+	switch v := binary.LittleEndian.Uint32(b[4:]); {
+	case !plausible(v):
+		return 0, fmt.Errorf("version %d", v)
+	case v != ctlVersion:
 		return 0, fmt.Errorf("version %d: %w", v, ErrUnsupported)
 	}
 	end = ctlHeaderSize

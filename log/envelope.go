@@ -47,7 +47,10 @@ func openEnvelope(file string, b []byte, magic string, version uint32) ([]byte, 
 	if len(b) < envelopeSize || string(b[:4]) != magic {
 		return nil, &CorruptError{file, 0, "not a " + path.Base(file)}
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v < 1 || v > version {
+	switch v := binary.LittleEndian.Uint32(b[4:]); {
+	case !plausible(v):
+		return nil, &CorruptError{file, 4, fmt.Sprintf("version %d", v)}
+	case v > version:
 		return nil, fmt.Errorf("%s has version %d, this program knows %d: %w", file, v, version, ErrUnsupported)
 	}
 	body := b[envelopeSize:]
@@ -59,6 +62,9 @@ func openEnvelope(file string, b []byte, magic string, version uint32) ([]byte, 
 	}
 	return body, nil
 }
+
+// plausible says whether a file can have that version. What is beyond is damage, and not the work of a newer program.
+func plausible(version uint32) bool { return version > 0 && version < 1<<8 }
 
 // fileSize is 0 for a file that is not there.
 func fileSize(files vfs.FS, name string) (int64, error) {

@@ -305,6 +305,14 @@ func TestNewerVersionIsUnsupportedNotCorrupt(t *testing.T) {
 		if _, err := Open("/d/p", Options{FS: files}); !errors.Is(err, ErrUnsupported) || errors.Is(err, ErrCorrupt) {
 			t.Fatalf("%s: %v", name, err)
 		}
+		f.WriteAt([]byte{1, 2}, 4) // no version that there will ever be
+		l, err := Open("/d/p", Options{FS: files})
+		if errors.Is(err, ErrUnsupported) || errors.Is(err, ErrCorrupt) != (name != checkpointName) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err == nil {
+			l.Close() // a checkpoint can be done without
+		}
 	}
 }
 
