@@ -20,13 +20,15 @@ func (s *segment) wanted() int64 {
 	return bytes
 }
 
-// measure notes how many bytes the file has. It is a *CorruptError if those are too few.
+// measure notes how many bytes the file has. It is a *CorruptError if those are too few. An append grows the file before the segment says so, and a truncation cuts it afterwards: what the
+// segment says both before and after the look at the file is what must be there.
 func (s *segment) measure(h *handle) error {
+	wanted := s.wanted()
 	has, err := h.file.Size()
 	if err != nil {
 		return fmt.Errorf("size of %s: %w", s.path, err)
 	}
-	wanted := s.wanted()
+	wanted = min(wanted, s.wanted())
 	if has >= wanted || s.gone() != nil {
 		return nil
 	}

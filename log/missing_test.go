@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // cutShort takes bytes away from the first segment of an open log, which has several.
@@ -88,5 +90,68 @@ func TestScrubFindsAMissingEndForReaders(t *testing.T) {
 	defer c.Release()
 	if _, err := c.Bytes(nil); err != nil {
 		t.Errorf("after the scrub: %v", err)
+	}
+}
+
+// interrupted lets something happen the first time that somebody asks for a file's size, before the answer is found or before it is given.
+type interrupted struct {
+	vfs.FS
+	before, after func()
+}
+
+type interruptedFile struct {
+	vfs.File
+	fs *interrupted
+}
+
+func (f *interrupted) OpenFile(name string, flag int, perm os.FileMode) (vfs.File, error) {
+	file, err := f.FS.OpenFile(name, flag, perm)
+	return &interruptedFile{file, f}, err
+}
+
+func (f *interruptedFile) Size() (int64, error) {
+	before, after := f.fs.before, f.fs.after
+	f.fs.before, f.fs.after = nil, nil
+	if before != nil {
+		before()
+	}
+	size, err := f.File.Size()
+	if after != nil {
+		after()
+	}
+	return size, err
+}
+
+// TestWhoMeasuresBesideTheWriterFindsNothingMissing lets the active segment grow, or be cut, while its file is measured.
+func TestWhoMeasuresBesideTheWriterFindsNothingMissing(t *testing.T) {
+	for name, interrupt := range map[string]func(*testing.T, *Log, *interrupted){
+		"grows before": func(t *testing.T, l *Log, f *interrupted) { f.before = func() { appendBatches(t, l, 1) } },
+		"grows after":  func(t *testing.T, l *Log, f *interrupted) { f.after = func() { appendBatches(t, l, 1) } },
+		"cut before":   func(t *testing.T, l *Log, f *interrupted) { f.before = func() { cutLast(t, l) } },
+		"cut after":    func(t *testing.T, l *Log, f *interrupted) { f.after = func() { cutLast(t, l) } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := &interrupted{FS: memoryFS()}
+			l := open(t, "/d/p", Options{FS: files})
+			appendBatches(t, l, 3)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			l = open(t, "/d/p", Options{FS: files}) // what is there is durable: it is scrubbed
+			interrupt(t, l, files)
+			if _, err := l.Scrub(0, func(int) error { return nil }); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Error(err)
+			}
+			if files.before != nil || files.after != nil {
+				t.Error("nobody measured")
+			}
+		})
+	}
+}
+
+func cutLast(t *testing.T, l *Log) {
+	t.Helper()
+	if err := l.TruncateSuffix(l.LastIndex()); err != nil {
+		t.Fatal(err)
 	}
 }
