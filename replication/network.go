@@ -258,13 +258,19 @@ func (w *network) serve(conn net.Conn) error {
 // largeFrame is from how many bytes on a request is read into memory that was used before.
 const largeFrame = 64 << 10
 
+// spaces are what large requests lay in, as *[]byte. None is kept that an append does not need.
+var spaces sync.Pool
+
 // spaceFor gives memory for the next frame if it is large.
 func spaceFor(r *bufio.Reader) []byte {
 	head, err := r.Peek(4)
 	if err != nil || binary.BigEndian.Uint32(head) < largeFrame {
 		return nil // an error comes back at the next read
 	}
-	return *buffers.Get().(*[]byte)
+	if space, ok := spaces.Get().(*[]byte); ok {
+		return *space
+	}
+	return nil
 }
 
 // session is an incoming connection.
@@ -315,8 +321,8 @@ func (s *session) handle(m message, frame []byte) error {
 			return
 		}
 		s.answer(m, statusOK, encodeResponse(nil, response))
-		if taken, ok := response.(*raft.AppendEntriesResponse); ok && taken.Success && len(frame) >= largeFrame {
-			recycle(&frame)
+		if taken, ok := response.(*raft.AppendEntriesResponse); ok && taken.Success && len(frame) >= largeFrame && cap(frame) <= 2*maxAppend {
+			spaces.Put(&frame)
 		}
 	})
 	return nil
