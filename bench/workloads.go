@@ -33,6 +33,8 @@ func workloads() []load.Spec {
 		{Name: "latency-10k", Kind: load.Latency, Rate: 10_000, Warm: warm},
 		{Name: "idle-1000p", Kind: load.Idle, Partitions: 1000, Warm: 5 * warm},
 		{Name: "raw-produce", Kind: load.RawProduce, Clients: 2, Warm: warm},
+		{Name: "raw-produce-100p", Kind: load.RawProduce, Clients: 2, Partitions: 100, Warm: warm},
+		{Name: "raw-produce-1000p", Kind: load.RawProduce, Clients: 2, Partitions: 1000, Warm: 2 * warm},
 		{Name: "raw-fetch", Kind: load.RawFetch, Partitions: 1, Warm: warm},
 		{Name: "raw-fetch-6c", Kind: load.RawFetch, Clients: 6, Warm: warm},
 	}
@@ -63,16 +65,20 @@ type round struct {
 	systems   []string
 }
 
-// plans are what make bench and make bench-peers run.
+// plans are what make bench and make bench-peers run, and one more.
 func plans() []plan {
 	return []plan{
 		{name: "short", about: "our own figures, under 10 minutes", repeat: 3, length: 3 * time.Second, machine: true, rounds: []round{
 			{[]string{"produce", "single-50c", "latency"}, []string{"barnabas", "barnabas-flush", "barnabas3"}},
 			{[]string{"produce-100b", "produce-16k", "produce-100p", "produce-1000p", "consume", "consume-cold", "consume-10r", "mixed", "raw-produce", "raw-fetch"}, []string{"barnabas"}},
 		}},
+		{name: "spread", about: "what many partitions cost, about 25 minutes", repeat: 5, length: 20 * time.Second, machine: true, rounds: []round{
+			{[]string{"produce", "produce-100p", "produce-1000p", "raw-produce", "raw-produce-100p", "raw-produce-1000p"}, []string{"barnabas"}},
+		}},
 		{name: "peers", about: "side by side with other systems", repeat: 5, length: 4 * time.Second, machine: true, rounds: []round{
 			{[]string{"produce", "consume", "single-50c", "latency"},
 				[]string{"barnabas", "barnabas-flush", "kafka", "kafka-fsync", "nats", "nats-sync", "rabbitmq", "redis", "redis-always"}},
+			{[]string{"raw-produce", "raw-fetch"}, []string{"barnabas", "barnabas-flush", "kafka", "kafka-fsync"}},
 			{[]string{"produce", "consume", "latency"}, []string{"barnabas3", "barnabas3-flush", "kafka3", "nats3", "nats3-sync"}},
 		}},
 	}
