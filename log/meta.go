@@ -177,6 +177,44 @@ func (l *Log) data(dst []byte, m Meta) ([]byte, error) {
 	return dst, nil
 }
 
+// ChunkOf is the bytes of an entry where they lie, checked like those of Data; nil for what lies nowhere by itself, which Data gives. It must be released. Safe from any goroutine.
+func (l *Log) ChunkOf(m Meta) (*Chunk, error) {
+	return again(l, func() (*Chunk, error) { return l.chunkOf(m) })
+}
+
+func (l *Log) chunkOf(m Meta) (*Chunk, error) {
+	place, err := l.locate(m.Index)
+	if err != nil {
+		return nil, err
+	}
+	if place.Term != m.Term || place.Kind != m.Kind || place.Size != m.Size {
+		return nil, ErrNotFound
+	}
+	if m.Kind != KindBatch || place.removed {
+		return nil, nil
+	}
+	h, err := place.segment.pin()
+	if err != nil {
+		return nil, err
+	}
+	b := headerBlocks.Get().(*[headerBlock]byte)
+	defer headerBlocks.Put(b)
+	if err := readFull(h.file, b[:HeaderSize], place.position); err != nil {
+		h.release()
+		if m.Index > l.LastIndex() {
+			return nil, ErrNotFound // truncated while it was read
+		}
+		return nil, fmt.Errorf("read entry %d of %s at %d: %w", m.Index, place.segment.path, place.position, err)
+	}
+	if b := Header(b[:HeaderSize]); b.Size() != m.Size || b.BaseOffset() != place.BaseOffset || b.LeaderEpoch() != int32(m.Term) {
+		h.release()
+		return nil, ErrNotFound
+	}
+	c := chunks.Get().(*Chunk)
+	*c = Chunk{segment: place.segment, handle: h, position: place.position, size: m.Size, next: place.NextOffset}
+	return c, nil
+}
+
 func (l *Log) controlData(dst []byte, m Meta) ([]byte, error) {
 	var err error
 	for range 2 { // ctl may be compacted in between, which moves the record

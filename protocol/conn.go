@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/barnabas-log/barnabas/log"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
 )
@@ -52,7 +53,7 @@ type conn struct {
 	produceRequest kmsg.ProduceRequest
 	fetchRequest   kmsg.FetchRequest
 	fetchParts     []fetchPart
-	splices        []splice
+	splices        []log.Piece
 	lastClientID   string
 }
 

@@ -36,7 +36,7 @@ type fetchPart struct {
 	cached    *sessionPart // nil outside of a session
 
 	code      int16
-	chunk     recordsRange // nil: no records
+	chunk     log.Range // nil: no records
 	high      int64
 	stable    int64
 	start     int64

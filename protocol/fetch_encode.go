@@ -8,16 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// recordsRange is a range of record batches in a segment's file: a *log.Chunk.
-type recordsRange interface {
-	Size() int
-	Bytes(dst []byte) ([]byte, error)
-	File() (fd uintptr, position int64, ok bool)
-	Release()
-}
-
-var _ recordsRange = (*log.Chunk)(nil)
-
 // hint says who leads a partition; node is -1 when the reply says nothing of it.
 type hint struct{ node, epoch int32 }
 
@@ -35,14 +25,8 @@ type fetchReply struct {
 	size        int // once it was sent
 }
 
-// splice says that the records of chunk belong before the byte at of the encoded reply.
-type splice struct {
-	at    int
-	chunk recordsRange
-}
-
 // encode appends the whole reply, size and header included, but for the records, and the places where those belong to splices.
-func (r *fetchReply) encode(dst []byte, splices []splice) ([]byte, []splice) {
+func (r *fetchReply) encode(dst []byte, splices []log.Piece) ([]byte, []log.Piece) {
 	e := fetchEncoder{b: dst, flexible: r.version >= 12, splices: splices}
 	start := len(dst)
 	e.int32(0)
@@ -167,7 +151,7 @@ func (r *fetchReply) trailer(e *fetchEncoder) {
 type fetchEncoder struct {
 	b        []byte
 	flexible bool
-	splices  []splice
+	splices  []log.Piece
 	spliced  int // bytes of all splices
 }
 
@@ -218,14 +202,14 @@ func (e *fetchEncoder) aborted(list []partition.Aborted) {
 }
 
 // records encodes the length of a chunk, never null, and marks where its bytes belong.
-func (e *fetchEncoder) records(chunk recordsRange) {
+func (e *fetchEncoder) records(chunk log.Range) {
 	n := 0
 	if chunk != nil {
 		n = chunk.Size()
 	}
 	e.array(n) // a length is encoded as an array's
 	if n > 0 {
-		e.splices = append(e.splices, splice{at: len(e.b), chunk: chunk})
+		e.splices = append(e.splices, log.Piece{At: len(e.b), Range: chunk})
 		e.spliced += n
 	}
 }

@@ -94,12 +94,12 @@ func randomPart(r *rand.Rand, version int16) (fetchPart, kmsg.FetchResponseTopic
 }
 
 // splicedTogether is what the client receives.
-func splicedTogether(b []byte, splices []splice) (whole []byte) {
+func splicedTogether(b []byte, splices []log.Piece) (whole []byte) {
 	from := 0
 	for _, s := range splices {
-		whole = append(whole, b[from:s.at]...)
-		whole, _ = s.chunk.Bytes(whole)
-		from = s.at
+		whole = append(whole, b[from:s.At]...)
+		whole, _ = s.Range.Bytes(whole)
+		from = s.At
 	}
 	return append(whole, b[from:]...)
 }
@@ -125,7 +125,7 @@ func BenchmarkEncodeFetch(b *testing.B) {
 	}
 	reply := fetchReply{version: 18, parts: parts}
 	var buffer []byte
-	var splices []splice
+	var splices []log.Piece
 	b.ReportAllocs()
 	for b.Loop() {
 		buffer, splices = reply.encode(buffer[:0], splices[:0])

@@ -3,6 +3,8 @@ package protocol
 import (
 	"fmt"
 	"time"
+
+	"github.com/barnabas-log/barnabas/log"
 )
 
 // maxCopied is the size of a reply up to which its records are copied into it, so that one system call sends everything. Above, they go from
@@ -21,29 +23,22 @@ func (r *fetchReply) send(c *conn) error {
 	}
 	r.size = len(b)
 	for _, s := range splices {
-		r.size += s.chunk.Size()
+		r.size += s.Range.Size()
 	}
-	if r.size <= maxCopied || c.raw == nil || !canSendFile(splices) {
+	if r.size <= maxCopied || c.raw == nil || !log.CanSend(splices) {
 		return sendCopied(c, b, splices, r.size)
 	}
 	if err := c.nc.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 		return err
 	}
-	return sendFiles(c.raw, b, splices)
-}
-
-// canSendFile says whether every chunk has a file descriptor.
-func canSendFile(splices []splice) bool {
-	for _, s := range splices {
-		if _, _, ok := s.chunk.File(); !ok {
-			return false
-		}
+	if err := log.Send(c.raw, b, splices); err != nil {
+		return fmt.Errorf("write a reply: %w", err)
 	}
-	return sendFileKnown
+	return nil
 }
 
 // sendCopied sends the reply, of size bytes, through memory, in pieces of at most about maxCopied and one chunk.
-func sendCopied(c *conn, b []byte, splices []splice, size int) error {
+func sendCopied(c *conn, b []byte, splices []log.Piece, size int) error {
 	if len(splices) == 0 {
 		return c.write(b)
 	}
@@ -51,15 +46,15 @@ func sendCopied(c *conn, b []byte, splices []splice, size int) error {
 	defer func() { buffer.free() }()
 	out, from := buffer.b[:0], 0
 	for _, s := range splices {
-		out = append(out, b[from:s.at]...)
-		from = s.at
+		out = append(out, b[from:s.At]...)
+		from = s.At
 		before := len(out)
 		var err error
-		if out, err = s.chunk.Bytes(out); err != nil {
+		if out, err = s.Range.Bytes(out); err != nil {
 			return fmt.Errorf("read records for a reply: %w", err)
 		}
-		if n := len(out) - before; n != s.chunk.Size() {
-			return fmt.Errorf("read records for a reply: %d bytes of %d", n, s.chunk.Size())
+		if n := len(out) - before; n != s.Range.Size() {
+			return fmt.Errorf("read records for a reply: %d bytes of %d", n, s.Range.Size())
 		}
 		if len(out) >= maxCopied {
 			if err := c.write(out); err != nil {

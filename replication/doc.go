@@ -27,6 +27,7 @@
 //   - A missing entry is exactly raft.ErrLogNotFound, compared with ==. For any other error raft panics. So an entry that cannot be read stops the replica.
 //   - An error of StoreLogs makes the leader step down. A failed write also stops the replica for good (Failed), and only that one.
 //   - MaxAppendEntries counts entries, not bytes. What raft is given at a time is bounded by bytes before (maxHanded), what is sent at a time in the transport.
+//     A follower that lags gets the entries of one of raft's requests in several, two of which are under way (append.go); what came first over the wire reaches raft first (arrivals.go).
 //   - A group costs 3 goroutines, a leader one more and 2 for each follower.
 //   - Raft takes a leader's commit index for everything that a follower holds, also for a tail that this leader has not confirmed. The transport sends, and accepts, no
 //     commit index beyond the last entry of the request.

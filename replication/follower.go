@@ -10,22 +10,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// hydrate appends an entry's bytes to b, from the segment file. The entry must still be the one that raft means.
-func (g *Group) hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error) {
+// hydrate appends an entry's bytes to b, from the segment file, or gives the place in it that belongs there. The entry must still be the one that raft means.
+func (g *Group) hydrate(b []byte, l *raft.Log, attach bool) (log.Kind, []byte, *log.Chunk, error) {
 	if err := g.Err(); err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
+	var chunk *log.Chunk
 	m, err := g.store.meta(log.Index(l.Index))
 	if err == nil && uint64(m.Term) != l.Term {
 		err = log.ErrNotFound
 	}
-	if err == nil {
+	if err == nil && attach {
+		chunk, err = g.store.chunk(m)
+	}
+	if err == nil && chunk == nil {
 		b, err = g.store.data(b, m)
 	}
 	if err != nil && !errors.Is(err, log.ErrNotFound) && !errors.Is(err, log.ErrClosed) && !errors.Is(err, ErrClosed) {
 		g.fail(fmt.Errorf("read entry %d for a follower: %w", l.Index, err))
 	}
-	return m.Kind, b, err
+	return m.Kind, b, chunk, err
 }
 
 // termOf is the term of an entry.

@@ -92,6 +92,8 @@ func (s *memory) Data(dst []byte, m log.Meta) ([]byte, error) {
 	return append(dst, s.entries[m.Index-s.floor.Index-1].Data...), nil
 }
 
+func (s *memory) ChunkOf(log.Meta) (*log.Chunk, error) { return nil, nil }
+
 func (s *memory) TruncateSuffix(i log.Index) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

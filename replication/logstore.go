@@ -17,6 +17,7 @@ type storage interface {
 	LastIndex() log.Index
 	Meta(i log.Index) (log.Meta, error)
 	Data(dst []byte, m log.Meta) ([]byte, error)
+	ChunkOf(m log.Meta) (*log.Chunk, error)
 	TruncateSuffix(i log.Index) error
 	Reset(floor log.Floor) error
 	Floor() log.Floor
@@ -139,6 +140,25 @@ func (s *logStore) data(dst []byte, m log.Meta) ([]byte, error) {
 	}
 	return s.log.Data(dst, m)
 }
+
+// chunk is a large batch where it lies, if it was stored so shortly ago that it is in memory for certain; else nil. A disk must not hold up whoever sends.
+func (s *logStore) chunk(m log.Meta) (*log.Chunk, error) {
+	s.using.RLock()
+	defer s.using.RUnlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.mu.RLock()
+	fresh := len(s.unapplied) > 0 && m.Index >= s.unapplied[0].Index
+	s.mu.RUnlock()
+	if !fresh || m.Kind != log.KindBatch || m.Size < attachFrom {
+		return nil, nil
+	}
+	return s.log.ChunkOf(m)
+}
+
+// attachFrom is from how many bytes on a batch is not copied on its way to a follower.
+const attachFrom = 32 << 10
 
 // locate is called with using held.
 func (s *logStore) locate(i log.Index) (log.Meta, error) {

@@ -241,15 +241,15 @@ func (m *Metadata) Close() error {
 }
 
 // hydrate takes the bytes from the entry: raft has read them from bolt.
-func (m *Metadata) hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error) {
+func (m *Metadata) hydrate(b []byte, l *raft.Log, _ bool) (log.Kind, []byte, *log.Chunk, error) {
 	k := log.KindNoop
 	if l.Type != raft.LogNoop {
 		var err error
 		if k, err = kindOf(l); err != nil {
-			return 0, nil, err
+			return 0, nil, nil, err
 		}
 	}
-	return k, append(b, l.Data...), nil
+	return k, append(b, l.Data...), nil, nil
 }
 
 // check has nothing to compare with: commands are the machine's.

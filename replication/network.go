@@ -313,9 +313,13 @@ func (s *session) handle(m message, frame []byte) error {
 		s.answer(m, statusBusy, nil)
 		return nil
 	}
+	var place *turn
+	if m.kind == kindAppend {
+		place = e.arrivals.next()
+	}
 	s.workers.Go(func() {
 		defer func() { <-s.slots }()
-		response, err := e.deliver(command, nil)
+		response, err := e.deliver(command, nil, place)
 		if err != nil {
 			s.answer(m, statusFailed, []byte(err.Error()))
 			return
@@ -392,7 +396,7 @@ func (s *session) snapshot(m message, r io.Reader) error {
 	if int64(len(data)) != request.Size {
 		return fmt.Errorf("read snapshot: %w", io.ErrUnexpectedEOF)
 	}
-	response, err := e.deliver(request, bytes.NewReader(data))
+	response, err := e.deliver(request, bytes.NewReader(data), nil)
 	if err != nil {
 		s.answer(m, statusFailed, []byte(err.Error()))
 		return nil

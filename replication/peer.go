@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/barnabas-log/barnabas/log"
 	"go.uber.org/zap"
 )
 
@@ -42,6 +43,7 @@ type peer struct {
 	silent   atomic.Bool   // so did: nothing comes from it
 	mute     atomic.Bool   // so did: it does not answer
 	nudge    chan struct{} // capacity 1: ping now
+	ahead    chan struct{} // one for each request that was sent although its group waits for the answer to another
 
 	mu   sync.Mutex    // guards following
 	gone bool          // the last attempt to connect failed, and was reported
@@ -63,6 +65,7 @@ type line struct {
 // wireConn is a connection with the calls that wait on it.
 type wireConn struct {
 	net.Conn
+	raw     syscall.RawConn // nil: files cannot be sent from where they are
 	network *network
 	peer    *peer
 	writeMu sync.Mutex // held while a frame is written
@@ -80,6 +83,7 @@ func newPeer(n *network, id int32) *peer {
 	}
 	p.beats.peer = p
 	p.nudge = make(chan struct{}, 1)
+	p.ahead = make(chan struct{}, ahead)
 	p.lost.Store(true)
 	p.silent.Store(true)
 	p.mute.Store(true)
@@ -162,6 +166,26 @@ var errSilent = errors.New("the node is silent")
 
 // call sends a request, which encode appends to a buffer after its header, and waits for the answer's body. done and ctx end the wait.
 func (l *line) call(ctx context.Context, done <-chan struct{}, k kind, group string, encode func([]byte) []byte) ([]byte, error) {
+	buffer := buffers.Get().(*[]byte)
+	f := frame{b: endFrame(encode(beginRequest((*buffer)[:0], k, 0, group)))}
+	sent, err := l.send(ctx, done, &f)
+	*buffer = f.b
+	recycle(buffer)
+	if err != nil {
+		return nil, err
+	}
+	return sent.wait(ctx, done)
+}
+
+// outgoing is a request that was written. Its answer is waited for, or forgotten.
+type outgoing struct {
+	conn   *wireConn
+	id     uint64
+	answer <-chan message
+}
+
+// send writes a request, a whole frame but for its id. done and ctx end waiting for a connection.
+func (l *line) send(ctx context.Context, done <-chan struct{}, f *frame) (*outgoing, error) {
 	c, err := l.connected(ctx, done)
 	if err != nil {
 		return nil, err
@@ -170,28 +194,34 @@ func (l *line) call(ctx context.Context, done <-chan struct{}, k kind, group str
 	if err != nil {
 		return nil, err
 	}
-	defer c.forget(id)
-	buffer := buffers.Get().(*[]byte)
-	frame := endFrame(encode(beginRequest((*buffer)[:0], k, id, group)))
-	err = c.write(frame)
-	*buffer = frame
-	recycle(buffer)
-	if err != nil {
+	setID(f.b, id)
+	if err := c.write(f); err != nil {
+		c.forget(id)
 		c.close(err)
 		return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, err)
 	}
+	return &outgoing{conn: c, id: id, answer: answer}, nil
+}
+
+// wait is for the answer's body. done and ctx end it.
+func (o *outgoing) wait(ctx context.Context, done <-chan struct{}) ([]byte, error) {
+	defer o.forget()
+	node := o.conn.peer.id
 	select {
-	case m, ok := <-answer:
+	case m, ok := <-o.answer:
 		if !ok {
-			return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, c.cause())
+			return nil, fmt.Errorf("node %d: %w: %w", node, ErrUnreachable, o.conn.cause())
 		}
-		return m.outcome(l.peer.id)
+		return m.outcome(node)
 	case <-done:
 		return nil, ErrClosed
 	case <-ctx.Done():
-		return nil, fmt.Errorf("node %d: %w: %w", l.peer.id, ErrUnreachable, ctx.Err())
+		return nil, fmt.Errorf("node %d: %w: %w", node, ErrUnreachable, ctx.Err())
 	}
 }
+
+// forget takes no answer any more.
+func (o *outgoing) forget() { o.conn.forget(o.id) }
 
 // outcome is an answer's body or the error that it stands for.
 func (m message) outcome(node int32) ([]byte, error) {
@@ -271,6 +301,9 @@ func (l *line) dial() (*wireConn, error) {
 		return nil, err
 	}
 	c := &wireConn{Conn: conn, network: l.peer.network, peer: l.peer, waiting: map[uint64]chan message{}}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		c.raw, _ = tcp.SyscallConn()
+	}
 	if !l.peer.network.spawn(func() { c.read() }) {
 		l.peer.network.drop(conn)
 		return nil, ErrClosed
@@ -322,11 +355,23 @@ func (c *wireConn) forget(id uint64) {
 	delete(c.waiting, id)
 }
 
-func (c *wireConn) write(frame []byte) error {
+// write sends a frame as a whole.
+func (c *wireConn) write(f *frame) error {
+	b, files := f.b, len(f.pieces) > 0
+	if files && (c.raw == nil || !log.CanSend(f.pieces)) {
+		var err error
+		if b, err = log.Join(make([]byte, 0, len(f.b)+f.attached), f.b, f.pieces); err != nil {
+			return err
+		}
+		files = false
+	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := c.Write(frame)
+	if files {
+		return log.Send(c.raw, b, f.pieces)
+	}
+	_, err := c.Write(b)
 	return err
 }
 

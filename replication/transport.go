@@ -2,7 +2,6 @@ package replication
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +26,7 @@ type endpoint struct {
 	watched   bool // the detector looks after elections
 	verdict   verdict
 	losses    losses
+	arrivals  arrivals
 
 	done chan struct{} // closed by close: nothing waits any longer
 	once sync.Once
@@ -36,8 +36,8 @@ type endpoint struct {
 type endpointOwner interface {
 	// role is raft's state.
 	role() raft.RaftState
-	// hydrate appends an entry's bytes to b, as they are stored.
-	hydrate(b []byte, l *raft.Log) (log.Kind, []byte, error)
+	// hydrate appends an entry's bytes to b, as they are stored; or, where attach says that it may, it gives the chunk that holds them, to be released.
+	hydrate(b []byte, l *raft.Log, attach bool) (log.Kind, []byte, *log.Chunk, error)
 	// check looks at entries from a leader before raft sees them.
 	check(a *raft.AppendEntriesRequest) error
 	// hint lowers what a refusal says of this log's end, so that the leader steps back by terms.
@@ -69,8 +69,9 @@ func (e *endpoint) following() bool { return e.owner.role() == raft.Follower }
 // close ends every call under way and to come.
 func (e *endpoint) close() { e.once.Do(func() { close(e.done) }) }
 
-// deliver gives a peer's request to raft and waits for the answer.
-func (e *endpoint) deliver(command any, r io.Reader) (any, error) {
+// deliver gives a peer's request to raft, when its turn has come, and waits for the answer.
+func (e *endpoint) deliver(command any, r io.Reader, turn *turn) (any, error) {
+	defer turn.over()
 	if err := e.barred(command); err != nil {
 		return nil, err
 	}
@@ -80,12 +81,16 @@ func (e *endpoint) deliver(command any, r io.Reader) (any, error) {
 			return nil, err
 		}
 	}
+	if !turn.await(e.done) {
+		return nil, ErrClosed
+	}
 	answer := make(chan raft.RPCResponse, 1)
 	select {
 	case e.incoming <- raft.RPC{Command: command, Reader: r, RespChan: answer}:
 	case <-e.done:
 		return nil, ErrClosed
 	}
+	turn.over()
 	select {
 	case got := <-answer:
 		if got.Error != nil {
@@ -117,12 +122,12 @@ func (e *endpoint) SetHeartbeatHandler(f func(raft.RPC)) { e.heartbeat.Store(&f)
 
 // AppendEntriesPipeline is not offered. Raft's pipeline sends once for each trigger and no more than MaxAppendEntries, so that what gathers while it is held up waits for
 // the commit timeout; the plain way goes on until nothing is left. While one request is under way the next entries gather, and a request
-// carries all of them. (It also ignores errors of its futures: trap 10.)
+// carries all of them; what does not fit into one goes in several, of which two are under way (see append). (Raft's also ignores errors of its futures: trap 10.)
 func (e *endpoint) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
-// AppendEntries sends a heartbeat, or as many entries as fit: a.Entries is cut to what was sent, and raft goes on behind it.
+// AppendEntries sends a heartbeat, or entries: a.Entries is cut to what the follower took, and raft goes on behind it.
 func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if e.owner.stalled() {
 		return fmt.Errorf("group %s: a write has hung for too long", e.group)
@@ -228,70 +233,6 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// append sends as many entries as fit: a.Entries is cut to what was sent.
-func (e *endpoint) append(node int32, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	p := e.node.network.peer(node)
-	connection := p.lines[laneData].live()
-	e.matches.busy(node, true)
-	defer e.matches.busy(node, false)
-	buffer := buffers.Get().(*[]byte)
-	entries, count, err := e.entries((*buffer)[:0], a)
-	*buffer = entries
-	defer recycle(buffer)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLocal, err)
-	}
-	ctx, cancel := context.WithTimeout(e.node.network.ctx, appendTimeout)
-	defer cancel()
-	body, err := p.lines[laneData].call(ctx, e.done, kindAppend, e.group, func(b []byte) []byte {
-		return append(encodeAppend(b, a, count), entries...)
-	})
-	if err != nil {
-		if g, ok := e.owner.(*Group); ok && errors.Is(err, errRemote) {
-			g.verify(a.Entries[:count])
-		}
-		return err
-	}
-	r := reader{b: body}
-	r.taken(resp)
-	if err := r.done(); err != nil {
-		return err
-	}
-	a.Entries = a.Entries[:count]
-	if resp.Success {
-		if connection != p.lines[laneData].live() {
-			connection = nil
-		}
-		e.matches.set(node, connection, a, count)
-		if g, ok := e.owner.(*Group); ok && count > 0 {
-			e.node.spreader.add(g) // these may be committed already, by the others
-		}
-	}
-	return nil
-}
-
-// entries encodes what fits into one request, reading the bytes from the log now.
-func (e *endpoint) entries(b []byte, a *raft.AppendEntriesRequest) (_ []byte, count int, err error) {
-	for _, l := range a.Entries {
-		if len(b) >= maxAppend {
-			break
-		}
-		at := len(b)
-		k, grown, err := e.owner.hydrate(beginEntry(b, l.Term, 0), l)
-		if err != nil {
-			if count > 0 {
-				return b[:at], count, nil
-			}
-			return b[:at], 0, fmt.Errorf("read entry %d: %w", l.Index, err)
-		}
-		b = grown
-		b[at+8] = byte(k)
-		endEntry(b, at)
-		count++
-	}
-	return b, count, nil
 }
 
 // InstallSnapshot sends a snapshot over a connection of its own.

@@ -30,7 +30,7 @@ func follower(t *testing.T) (*Group, *toy, *memory) {
 func deliver(t *testing.T, g *Group, a *raft.AppendEntriesRequest) *raft.AppendEntriesResponse {
 	t.Helper()
 	a.RPCHeader = headerOf(2)
-	got, err := g.endpoint.deliver(a, nil)
+	got, err := g.endpoint.deliver(a, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestUnconfirmedTailIsNotCommitted(t *testing.T) {
 	for _, i := range []log.Offset{2, 3} {
 		at := len(b)
 		b = append(beginEntry(b, 2, log.KindBatch), stampedBatch(i, 2)...)
-		endEntry(b, at)
+		endEntry(b, at, 0)
 	}
 	got, err := decodeAppend(b, 2)
 	if err != nil {
@@ -113,7 +113,7 @@ func TestWrongEntriesAreRefusedSoftly(t *testing.T) {
 	offset.Data = stampedBatch(7, 2)
 	for name, l := range map[string]*raft.Log{"checksum": flipped, "epoch": epoch, "offset": offset, "short": {Index: 2, Term: 2, Data: []byte("x")}} {
 		a := &raft.AppendEntriesRequest{RPCHeader: headerOf(2), Term: 2, PrevLogEntry: 1, PrevLogTerm: 1, Entries: []*raft.Log{l}}
-		if got, err := g.endpoint.deliver(a, nil); err == nil {
+		if got, err := g.endpoint.deliver(a, nil, nil); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -148,13 +148,14 @@ func TestRequestsAreBoundedByBytes(t *testing.T) {
 		}
 		a.Entries = append(a.Entries, l)
 	}
-	b, count, err := g.endpoint.entries(nil, a)
-	if err != nil || count < 2 || count > 5 || len(b) > maxAppend+size+100 {
-		t.Errorf("%d entries, %d bytes, %v", count, len(b), err)
+	var f frame
+	count, err := g.endpoint.entries(&f, a)
+	if err != nil || count < 2 || count > 5 || len(f.b) > maxAppend+size+100 {
+		t.Errorf("%d entries, %d bytes, %v", count, len(f.b), err)
 	}
 	// an entry that was truncated meanwhile ends the request
 	a.Entries[2].Term++
-	if _, count, err := g.endpoint.entries(nil, a); err != nil || count != 2 {
+	if count, err := g.endpoint.entries(new(frame), a); err != nil || count != 2 {
 		t.Errorf("%d entries, %v", count, err)
 	}
 }

@@ -132,6 +132,9 @@ func beginFrame(b []byte, k kind, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(b, id)
 }
 
+// setID writes the id of a frame that was begun without it.
+func setID(frame []byte, id uint64) { binary.BigEndian.PutUint64(frame[5:], id) }
+
 func beginRequest(b []byte, k kind, id uint64, group string) []byte {
 	b = beginFrame(b, k, id)
 	b = append(b, byte(len(group)))
@@ -307,7 +310,10 @@ func eachBeat(b []byte, f func(beat)) error {
 //	term u64 | kind u8 | size u32 | data
 //
 // A batch carries base offset and leader epoch itself, and the receiver checks both.
-const entryHeader = 8 + 1 + 4
+const (
+	appendHeader = 4*8 + 4
+	entryHeader  = 8 + 1 + 4
+)
 
 func encodeAppend(b []byte, a *raft.AppendEntriesRequest, count int) []byte {
 	last := a.PrevLogEntry + uint64(count)
@@ -315,13 +321,13 @@ func encodeAppend(b []byte, a *raft.AppendEntriesRequest, count int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(count))
 }
 
-// beginEntry appends an entry's header. The data follows, then endEntry.
+// beginEntry appends an entry's header. The data follows, or is attached, then endEntry.
 func beginEntry(b []byte, term uint64, k log.Kind) []byte {
 	return append(appendNumbers(b, term), byte(k), 0, 0, 0, 0)
 }
 
-func endEntry(b []byte, at int) {
-	binary.BigEndian.PutUint32(b[at+9:], uint32(len(b)-at-entryHeader))
+func endEntry(b []byte, at, attached int) {
+	binary.BigEndian.PutUint32(b[at+9:], uint32(len(b)-at-entryHeader+attached))
 }
 
 // decodeAppend checks all that can be checked without the log. Entries alias b.

@@ -24,7 +24,7 @@ func exampleAppend() []byte {
 	} {
 		at := len(b)
 		b = append(beginEntry(b, uint64(e.Term), e.Kind), e.Data...)
-		endEntry(b, at)
+		endEntry(b, at, 0)
 	}
 	return b
 }
@@ -57,7 +57,7 @@ func TestHostileEntriesAreRefused(t *testing.T) {
 		"configuration that is none": whole(5, func(b []byte) []byte {
 			at := len(b)
 			b = append(beginEntry(b, 2, log.KindConfiguration), 0xc1, 0xff, 0)
-			endEntry(b, at)
+			endEntry(b, at, 0)
 			return b
 		}),
 		"empty configuration":  whole(5, func(b []byte) []byte { return beginEntry(b, 2, log.KindConfiguration) }),
