@@ -210,6 +210,7 @@ func (l *Log) chunkOf(m Meta) (*Chunk, error) {
 		h.release()
 		return nil, ErrNotFound
 	}
+	l.cold.done(m.Index)
 	c := chunks.Get().(*Chunk)
 	*c = Chunk{segment: place.segment, handle: h, position: place.position, size: m.Size, next: place.NextOffset}
 	return c, nil

@@ -141,20 +141,22 @@ func (s *logStore) data(dst []byte, m log.Meta) ([]byte, error) {
 	return s.log.Data(dst, m)
 }
 
-// chunk is a large batch where it lies, if it was stored so shortly ago that it is in memory for certain; else nil. A disk must not hold up whoever sends.
+// chunk is a large batch where it lies, if that is in memory; else nil. A disk must not hold up whoever sends.
 func (s *logStore) chunk(m log.Meta) (*log.Chunk, error) {
 	s.using.RLock()
 	defer s.using.RUnlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
-	s.mu.RLock()
-	fresh := len(s.unapplied) > 0 && m.Index >= s.unapplied[0].Index
-	s.mu.RUnlock()
-	if !fresh || m.Kind != log.KindBatch || m.Size < attachFrom {
+	if m.Kind != log.KindBatch || m.Size < attachFrom {
 		return nil, nil
 	}
-	return s.log.ChunkOf(m)
+	c, err := s.log.ChunkOf(m)
+	if c != nil && !c.Cached() {
+		c.Release()
+		return nil, err
+	}
+	return c, err
 }
 
 // attachFrom is from how many bytes on a batch is not copied on its way to a follower.
