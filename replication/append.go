@@ -28,7 +28,7 @@ func (s *parcel) abandon() {
 	}
 }
 
-// append sends entries to a follower, in requests of about maxAppend bytes. While the follower stores one, the next is read, sent and checked. a.Entries is cut to what the
+// append sends entries to a follower, in requests of about maxAppend bytes (docs/decisions/0017). While the follower stores one, the next is read, sent and checked. a.Entries is cut to what the
 // follower took; an error behind that is left for raft to find again.
 func (e *endpoint) append(node int32, a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	e.matches.busy(node, true)
