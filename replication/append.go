@@ -81,20 +81,20 @@ func (e *endpoint) send(p *peer, rest *raft.AppendEntriesRequest) (*parcel, erro
 	defer f.release()
 	at := len(f.b)
 	f.b = append(f.b, make([]byte, appendHeader)...)
-	count, err := e.entries(&f, rest)
+	connection := p.lines[laneData].live()
+	count, err := e.entries(&f, rest, connection != nil && connection.raw != nil)
 	*buffer = f.b
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errLocal, err)
 	}
 	encodeAppend(f.b[:at], rest, count)
-	s := &parcel{request: *rest}
+	s := &parcel{request: *rest, connection: connection}
 	s.request.Entries = rest.Entries[:count]
 	if rest.Entries = rest.Entries[count:]; count > 0 {
 		last := s.request.Entries[count-1]
 		rest.PrevLogEntry, rest.PrevLogTerm = last.Index, last.Term
 	}
 	s.ctx, s.cancel = context.WithTimeout(e.node.network.ctx, appendTimeout)
-	s.connection = p.lines[laneData].live()
 	f.end()
 	if s.sent, err = p.lines[laneData].send(s.ctx, e.done, &f); err != nil {
 		s.cancel()
@@ -140,14 +140,14 @@ func (e *endpoint) outcome(p *peer, s *parcel, resp *raft.AppendEntriesResponse)
 	return nil
 }
 
-// entries encodes what fits into one request, reading the bytes from the log now, or saying where they are.
-func (e *endpoint) entries(f *frame, a *raft.AppendEntriesRequest) (count int, err error) {
+// entries encodes what fits into one request, reading the bytes from the log now, or, with attach, saying where they are.
+func (e *endpoint) entries(f *frame, a *raft.AppendEntriesRequest, attach bool) (count int, err error) {
 	for _, l := range a.Entries {
 		if len(f.b)+f.attached >= maxAppend {
 			break
 		}
 		at := len(f.b)
-		k, b, chunk, err := e.owner.hydrate(beginEntry(f.b, l.Term, 0), l, true)
+		k, b, chunk, err := e.owner.hydrate(beginEntry(f.b, l.Term, 0), l, attach)
 		if err != nil {
 			if count > 0 {
 				break

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -220,53 +219,56 @@ func TestAppendCountsWhatWasTakenBeforeAFailure(t *testing.T) {
 
 // Large batches go from their file to the socket where both are of the kind that allows it, and through memory elsewhere. A file that has become shorter is found.
 func TestLargeBatchesAreSentFromTheirFile(t *testing.T) {
-	for name, over := range map[string]func() (here, there net.Conn){
-		"a socket": func() (here, there net.Conn) { return sockets(t) },
-		"a pipe":   net.Pipe,
+	for name, tc := range map[string]struct {
+		over func() (here, there net.Conn)
+		cut  bool
+		read int
+	}{
+		"a socket":               {over: func() (here, there net.Conn) { return sockets(t) }},
+		"a socket, a file cut":   {over: func() (here, there net.Conn) { return sockets(t) }, cut: true, read: 3},
+		"what cannot send files": {over: net.Pipe, read: 3},
 	} {
-		for _, cut := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, ", cut ", cut), func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "log")
-				l := testLog(t, nil, dir)
-				defer l.Close()
-				a := &raft.AppendEntriesRequest{RPCHeader: headerOf(1), Term: 1}
-				var want [][]byte
-				for i := uint64(1); i <= 3; i++ {
-					b := recordBatch(bytes.Repeat([]byte{byte(i)}, 100_000*int(i)))
-					if _, err := l.Append([]log.Entry{{Index: log.Index(i), Term: 1, Kind: log.KindBatch, Data: b}}); err != nil {
-						t.Fatal(err)
-					}
-					want = append(want, b)
-					a.Entries = append(a.Entries, &raft.Log{Index: i, Term: 1})
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "log")
+			l := testLog(t, nil, dir)
+			defer l.Close()
+			a := &raft.AppendEntriesRequest{RPCHeader: headerOf(1), Term: 1}
+			var want [][]byte
+			for i := uint64(1); i <= 3; i++ {
+				b := recordBatch(bytes.Repeat([]byte{byte(i)}, 100_000*int(i)))
+				if _, err := l.Append([]log.Entry{{Index: log.Index(i), Term: 1, Kind: log.KindBatch, Data: b}}); err != nil {
+					t.Fatal(err)
 				}
-				owner := &plenty{log: l}
-				here, there := over()
-				e, f := leadOver(t, owner, here, there)
-				var resp raft.AppendEntriesResponse
-				if cut {
-					if err := os.Truncate(filepath.Join(dir, "00000000000000000002.log"), 1000); err != nil {
-						t.Fatal(err)
-					}
-					go io.Copy(io.Discard, there)
-					if err := e.append(2, a, &resp); err == nil || owner.read != 3 {
-						t.Errorf("%v, %d entries were read", err, owner.read)
-					}
-					return
+				want = append(want, b)
+				a.Entries = append(a.Entries, &raft.Log{Index: i, Term: 1})
+			}
+			owner := &plenty{log: l}
+			here, there := tc.over()
+			e, f := leadOver(t, owner, here, there)
+			var resp raft.AppendEntriesResponse
+			if tc.cut {
+				if err := os.Truncate(filepath.Join(dir, "00000000000000000002.log"), 1000); err != nil {
+					t.Fatal(err)
 				}
-				go func() {
-					id, got := f.take()
-					for i, entry := range got.Entries {
-						if !bytes.Equal(entry.Data, want[i]) {
-							t.Errorf("entry %d has %d bytes, which differ", i, len(entry.Data))
-						}
-					}
-					f.answer(id, true)
-				}()
-				if err := e.append(2, a, &resp); err != nil || !resp.Success || len(a.Entries) != 3 || owner.read != 0 {
-					t.Errorf("%d entries, %d were read, success %v, %v", len(a.Entries), owner.read, resp.Success, err)
+				go io.Copy(io.Discard, there)
+				if err := e.append(2, a, &resp); err == nil || owner.read != tc.read {
+					t.Errorf("%v, %d entries were read", err, owner.read)
 				}
-			})
-		}
+				return
+			}
+			go func() {
+				id, got := f.take()
+				for i, entry := range got.Entries {
+					if !bytes.Equal(entry.Data, want[i]) {
+						t.Errorf("entry %d has %d bytes, which differ", i, len(entry.Data))
+					}
+				}
+				f.answer(id, true)
+			}()
+			if err := e.append(2, a, &resp); err != nil || !resp.Success || len(a.Entries) != 3 || owner.read != tc.read {
+				t.Errorf("%d entries, %d were read, success %v, %v", len(a.Entries), owner.read, resp.Success, err)
+			}
+		})
 	}
 }
 

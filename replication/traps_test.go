@@ -149,13 +149,13 @@ func TestRequestsAreBoundedByBytes(t *testing.T) {
 		a.Entries = append(a.Entries, l)
 	}
 	var f frame
-	count, err := g.endpoint.entries(&f, a)
+	count, err := g.endpoint.entries(&f, a, true)
 	if err != nil || count < 2 || count > 5 || len(f.b) > maxAppend+size+100 {
 		t.Errorf("%d entries, %d bytes, %v", count, len(f.b), err)
 	}
 	// an entry that was truncated meanwhile ends the request
 	a.Entries[2].Term++
-	if count, err := g.endpoint.entries(new(frame), a); err != nil || count != 2 {
+	if count, err := g.endpoint.entries(new(frame), a, true); err != nil || count != 2 {
 		t.Errorf("%d entries, %v", count, err)
 	}
 }
