@@ -13,6 +13,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/history"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -106,13 +107,24 @@ func (s *scene) produce(client *kgo.Client, count int, partitions int32) (wait f
 	}
 }
 
+// ends are the end offsets. A partition may be between two leaders, on a machine that is busy for a while.
+func (s *scene) ends() (ends kadm.ListedOffsets, err error) {
+	for {
+		ends, err = s.admin.ListEndOffsets(s.ctx, topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if !kerr.IsRetriable(err) || s.ctx.Err() != nil {
+			return ends, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 // verify reads everything and judges the history.
 func (s *scene) verify(want int64) {
 	s.t.Helper()
-	ends, err := s.admin.ListEndOffsets(s.ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	ends, err := s.ends()
 	if err != nil {
 		s.t.Fatal(err)
 	}
