@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -243,27 +244,53 @@ func (k *kafkajs) memberOnce(ctx context.Context, group string) error {
 	if err != nil {
 		return err
 	}
-	readers := map[history.Partition]int32{}
-	hear := func(l line) { k.heard(l, group, readers) }
+	m := k.newMember(group)
+	defer m.unsettled(func(history.Partition, int64) bool { return true })
 	for alive := true; alive && ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
 		case l, ok := <-c.lines:
 			if alive = ok; ok {
-				hear(l)
+				m.heard(l)
 			}
 		}
 	}
 	giveUp, cancel := context.WithTimeout(context.Background(), leaveLimit)
 	defer cancel()
-	if err := c.end(giveUp, hear); err != nil && ctx.Err() == nil {
+	if err := c.end(giveUp, m.heard); err != nil && ctx.Err() == nil {
 		k.crowd.odd("kafkajs: a member of %s ended: %v", group, err)
 	}
 	return nil
 }
 
+// kafkajsMember is one run of the program.
+type kafkajsMember struct {
+	*kafkajs
+	group   string
+	readers map[history.Partition]int32
+	ends    map[history.Partition][]int64 // of batches whose commit was not confirmed, oldest first
+}
+
+func (k *kafkajs) newMember(group string) *kafkajsMember {
+	return &kafkajsMember{kafkajs: k, group: group, readers: map[history.Partition]int32{}, ends: map[history.Partition][]int64{}}
+}
+
+// unsettled says of the commits that nobody confirmed, and of which the function says yes, that they may take effect later. kafkajs commits behind each batch, and tells of what was answered only.
+func (m *kafkajsMember) unsettled(given func(history.Partition, int64) bool) {
+	for at, ends := range m.ends {
+		m.ends[at] = slices.DeleteFunc(ends, func(end int64) bool {
+			if !given(at, end) {
+				return false
+			}
+			m.crowd.recorder.Record(history.Event{Kind: history.Unsettled, Partition: at, Group: m.group, Offset: end})
+			return true
+		})
+	}
+}
+
 // heard of something that a member did.
-func (k *kafkajs) heard(l line, group string, readers map[history.Partition]int32) {
+func (m *kafkajsMember) heard(l line) {
+	k, group, readers := m.kafkajs, m.group, m.readers
 	if l.Error != "" {
 		k.crowd.odd("kafkajs: a member of %s: %s", group, l.Error)
 	}
@@ -274,7 +301,10 @@ func (k *kafkajs) heard(l line, group string, readers map[history.Partition]int3
 		}
 	}
 	for _, done := range l.Committed {
-		k.crowd.recorder.Record(history.Event{Kind: history.Committed, Partition: history.Partition{Topic: done.Topic, Number: done.Partition}, Group: group, Offset: done.Offset})
+		p := history.Partition{Topic: done.Topic, Number: done.Partition}
+		m.ends[p] = slices.DeleteFunc(m.ends[p], func(end int64) bool { return end == done.Offset })
+		m.unsettled(func(at history.Partition, end int64) bool { return at == p && end < done.Offset })
+		k.crowd.recorder.Record(history.Event{Kind: history.Committed, Partition: p, Group: group, Offset: done.Offset})
 	}
 	at := history.Partition{Topic: l.Topic, Number: l.Partition}
 	for _, record := range l.Records {
@@ -286,5 +316,6 @@ func (k *kafkajs) heard(l line, group string, readers map[history.Partition]int3
 	if n := len(l.Records); n > 0 {
 		last, _ := l.Records[n-1][0].(float64)
 		k.crowd.reach(group, at, int64(last)+1)
+		m.ends[at] = append(m.ends[at], int64(last)+1)
 	}
 }

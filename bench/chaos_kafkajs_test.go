@@ -64,3 +64,39 @@ func TestWhatKafkajsDoesNotKnowIsNotAcknowledged(t *testing.T) {
 		t.Errorf("ready %t, %d not answered", p.ready, p.unheard)
 	}
 }
+
+// A commit that was not confirmed when a later one was may take effect afterwards, and so may one that was under way when the program ended.
+func TestWhatKafkajsCommittedWithoutAnAnswerIsUnsettled(t *testing.T) {
+	var file bytes.Buffer
+	crowd := newCrowd(nil, history.NewRecorder(&file), []string{"t", "u"}, 1, 100)
+	m := (&kafkajs{crowd: crowd}).newMember("g")
+	batch := func(topic string, last int) string {
+		return fmt.Sprintf(`{"topic":%q,"partition":0,"records":[[%d,""]]}`, topic, last)
+	}
+	for _, text := range []string{batch("t", 9), `{"committed":[{"topic":"t","partition":0,"offset":10}]}`, batch("u", 4), batch("t", 19), batch("t", 29),
+		`{"committed":[{"topic":"t","partition":0,"offset":30}]}`, batch("t", 39)} {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		m.heard(l)
+	}
+	m.unsettled(func(history.Partition, int64) bool { return true })
+	if err := crowd.recorder.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var became []string
+	err := history.Read(&file, func(e history.Event) error {
+		if e.Kind == history.Committed || e.Kind == history.Unsettled {
+			became = append(became, fmt.Sprint(e.Kind, " ", e.Partition, " ", e.Offset))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(became[3:]) // what was left goes partition by partition
+	if want := []string{"committed t-0 10", "unsettled t-0 20", "committed t-0 30", "unsettled t-0 40", "unsettled u-0 5"}; !slices.Equal(became, want) {
+		t.Errorf("%q, want %q", became, want)
+	}
+}
