@@ -149,10 +149,21 @@ async function group() {
     allowAutoTopicCreation: true,
   })
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => print({ assigned: payload.memberAssignment[topic] ?? [] }))
+  const run = () => consumer.run({ eachMessage: async ({ partition, message }) => printRecord(partition, message) })
+  // kafkajs 2.2.4 ends a consumer for good when what it failed of in the end is an error of the network and not one of its own: to begin again is left to the application. An error
+  // that the broker answered with is another matter.
+  const crashed = new Promise((_, reject) => consumer.on(consumer.events.CRASH, ({ payload: { restart, error } }) => {
+    if (restart) return
+    let cause = error
+    while (cause.cause) cause = cause.cause
+    console.error(`the consumer crashed: ${error.stack}\nbecause of: ${cause.stack}`)
+    if (cause.type !== undefined) return reject(error)
+    setTimeout(() => consumer.connect().then(run).catch(reject), 100)
+  }))
   await consumer.connect()
   await subscribe(consumer)
-  await consumer.run({ eachMessage: async ({ partition, message }) => printRecord(partition, message) })
-  await new Promise((resolve) => process.stdin.on('end', resolve).resume())
+  await run()
+  await Promise.race([crashed, new Promise((resolve) => process.stdin.on('end', resolve).resume())])
   await consumer.disconnect()
 }
 
