@@ -11,7 +11,13 @@ import (
 //
 // ErrInvalid means that nothing was written. Any other failure is fatal to this log: later calls return ErrFailed.
 // Single writer: Append, TruncateSuffix, Reset and Close are never called concurrently with each other.
-func (l *Log) Append(entries []Entry) ([]Meta, error) {
+func (l *Log) Append(entries []Entry) ([]Meta, error) { return l.append(entries, false) }
+
+// AppendCold is Append for entries that nobody is expected to ask this replica for soon, as a follower's: much at a time goes to the disk around the page cache, unless the end of the log
+// is being read here.
+func (l *Log) AppendCold(entries []Entry) ([]Meta, error) { return l.append(entries, true) }
+
+func (l *Log) append(entries []Entry, cold bool) ([]Meta, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -29,7 +35,7 @@ func (l *Log) Append(entries []Entry) ([]Meta, error) {
 			return nil, l.fail(err)
 		}
 	}
-	if err := l.appendBatchesLocked(entries, metas, records != nil); err != nil {
+	if err := l.appendBatchesLocked(entries, metas, records != nil, cold && l.config.SyncOnAppend); err != nil {
 		return nil, l.fail(err)
 	}
 	l.metrics.appended(metas)
@@ -140,9 +146,9 @@ func (l *Log) termBefore(metas []Meta, k int) Term {
 }
 
 // appendBatchesLocked writes the batches, syncs, and lets readers see the entries.
-func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control bool) error {
+func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control, cold bool) error {
 	places := make([]located, len(metas))
-	run := run{log: l, segment: l.view.Load().active()}
+	run := run{log: l, segment: l.view.Load().active(), cold: cold}
 	run.begin()
 	for k := range entries {
 		places[k] = located{Meta: metas[k], segment: run.segment, position: run.position}
@@ -224,13 +230,33 @@ func (l *Log) afterAppendLocked(s *segment, control bool) error {
 	return nil
 }
 
-// gatherLimit is up to where several batches are copied together: below it one copy is cheaper than the vectors.
-const gatherLimit = 32 << 10
+const (
+	// gatherLimit is up to where several batches are copied together: below it one copy is cheaper than the vectors.
+	gatherLimit = 32 << 10
+	// coldFrom is from where writing around the page cache is cheaper than through it (docs/decisions/0018).
+	coldFrom = 256 << 10
+	// warmAfterRead is how much is written through the page cache after somebody read the end of the log.
+	warmAfterRead = 64 << 20
+)
+
+// aroundLocked says whether a write of so many bytes, of a cold append, goes around the page cache.
+func (l *Log) aroundLocked(bytes int64) bool {
+	if l.tailRead.Load() {
+		l.tailRead.Store(false)
+		l.warm = warmAfterRead
+	}
+	if l.warm > 0 {
+		l.warm -= bytes
+		return false
+	}
+	return bytes >= coldFrom
+}
 
 // run is the part of an Append that goes to one segment, in one write.
 type run struct {
 	log      *Log
 	segment  *segment
+	cold     bool
 	from     int64 // where the run begins
 	position int64 // where the next batch goes
 	next     Offset
@@ -271,6 +297,8 @@ func (r *run) write() error {
 			l.gather = append(l.gather, b...)
 		}
 		_, err = h.file.WriteAt(l.gather, r.from)
+	} else if r.cold && l.aroundLocked(r.position-r.from) {
+		_, err = h.file.WriteColdAt(buffers, r.from)
 	} else {
 		_, err = h.file.WritevAt(buffers, r.from)
 	}

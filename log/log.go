@@ -36,6 +36,7 @@ type Log struct {
 	buffers   [][]byte // scratch of Append
 	gather    []byte   // scratch of Append
 	flusher   *flusher
+	warm      int64  // bytes that AppendCold still writes through the page cache, because somebody read the end
 	closing   bool   // no flusher is started any more
 	idleSince Offset // where the log ended when RollIdle looked last
 
@@ -57,6 +58,7 @@ type Log struct {
 	last       atomic.Uint64
 	failure    atomic.Pointer[failure]
 	closed     atomic.Bool
+	tailRead   atomic.Bool // Read read of the active segment since AppendCold looked last
 	opened     openFiles
 }
 

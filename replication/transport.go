@@ -147,22 +147,35 @@ func (e *endpoint) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft
 		return nil
 	}
 	// A node that is away is waited for: raft would look again only after its commit timeout.
-	pause := minBackoff
+	pace := pace{minBackoff}
 	for {
 		back := e.node.network.peer(node).returns()
 		err := e.append(node, a, resp)
 		if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, errLocal) {
 			return err
 		}
-		if pause = min(2*pause, time.Second); errors.Is(err, ErrUnreachable) {
-			pause = time.Second
-		} else {
+		pause := pace.after(err)
+		if !errors.Is(err, ErrUnreachable) {
 			back = nil
 		}
 		if !e.await(back, a.Term, node, pause) {
 			return err
 		}
 	}
+}
+
+// pace says how long to wait between two attempts at one follower.
+type pace struct{ next time.Duration }
+
+// after is the time until the next attempt. A node that cannot be reached is heard of when it is back; then it may be a moment until it has the group.
+func (p *pace) after(err error) time.Duration {
+	if errors.Is(err, ErrUnreachable) {
+		p.next = minBackoff
+		return time.Second
+	}
+	pause := p.next
+	p.next = min(2*p.next, time.Second)
+	return pause
 }
 
 // await waits for a peer, or for a while. It reports whether raft still leads in that term.

@@ -3,22 +3,35 @@ package load
 import (
 	"context"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Meter counts while a workload runs. Any goroutine may count.
 type Meter struct {
-	records, bytes, failed atomic.Int64
-	failure                atomic.Pointer[string]
-	Ack, EndToEnd          Histogram
-	counting               atomic.Bool // latencies count only then
+	mu             sync.Mutex // guards following: a mark has both as of one moment
+	records, bytes int64
+
+	failed        atomic.Int64
+	failure       atomic.Pointer[string]
+	Ack, EndToEnd Histogram
+	counting      atomic.Bool // latencies count only then
 }
 
 // Count counts records and the bytes of their values.
 func (m *Meter) Count(records, bytes int64) {
-	m.records.Add(records)
-	m.bytes.Add(bytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records += records
+	m.bytes += bytes
+}
+
+// counted is what was counted so far.
+func (m *Meter) counted() (records, bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records, m.bytes
 }
 
 // Fail counts a record that was refused.
@@ -29,7 +42,10 @@ func (m *Meter) Fail(err error) {
 }
 
 // Broken says whether so much has failed, with nothing done, that going on is no use.
-func (m *Meter) Broken() bool { return m.failed.Load() > 100 && m.records.Load() == 0 }
+func (m *Meter) Broken() bool {
+	records, _ := m.counted()
+	return m.failed.Load() > 100 && records == 0
+}
 
 // mark is the state at a point in time.
 type mark struct {
@@ -44,7 +60,8 @@ func (m *Meter) mark(target Target) (mark, error) {
 		return mark{}, err
 	}
 	client, err := UsageOf([]int{os.Getpid()})
-	return mark{at: time.Now(), records: m.records.Load(), bytes: m.bytes.Load(), server: server, client: client}, err
+	records, bytes := m.counted()
+	return mark{at: time.Now(), records: records, bytes: bytes, server: server, client: client}, err
 }
 
 // between says what happened from one mark to another.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -154,15 +155,19 @@ func (r *run) preload(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for filling.Err() == nil && count.bytes.Load() < r.spec.Preload && !count.Broken() {
+	for filling.Err() == nil && !count.Broken() {
+		if _, bytes := count.counted(); bytes >= r.spec.Preload {
+			break
+		}
 		time.Sleep(time.Millisecond)
 	}
 	stop()
 	wait()
-	if count.records.Load() == 0 {
+	records, _ := count.counted()
+	if records == 0 {
 		return 0, fmt.Errorf("fill the topic: nothing was accepted: %v", *cmpText(count.failure.Load()))
 	}
-	return count.records.Load(), nil
+	return records, nil
 }
 
 func cmpText(s *string) *string {
@@ -221,10 +226,10 @@ func (r *run) consume(ctx context.Context) (*Outcome, error) {
 func (r *run) readOnce(ctx context.Context, there int64) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var count Meter
+	var count atomic.Int64
 	return r.driver.Consume(ctx, func(value []byte) {
 		r.meter.Count(1, int64(len(value)))
-		if count.records.Add(1) >= there {
+		if count.Add(1) >= there {
 			stop()
 		}
 	})

@@ -193,6 +193,14 @@ func (f *failingFile) WritevAt(buffers [][]byte, position int64) (int64, error) 
 	return f.File.WritevAt(buffers, position)
 }
 
+func (f *failingFile) WriteColdAt(buffers [][]byte, position int64) (int64, error) {
+	if err := f.fs.check(Write, f.name); err != nil {
+		n, _ := f.File.WriteColdAt(buffers[:len(buffers)/2], position)
+		return n, f.fail("write", err)
+	}
+	return f.File.WriteColdAt(buffers, position)
+}
+
 func (f *failingFile) Truncate(bytes int64) error {
 	if err := f.fs.check(Truncate, f.name); err != nil {
 		return f.fail("truncate", err)

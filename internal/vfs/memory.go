@@ -318,6 +318,10 @@ func (f *memoryFile) WritevAt(buffers [][]byte, position int64) (int64, error) {
 	return int64(n), err
 }
 
+func (f *memoryFile) WriteColdAt(buffers [][]byte, position int64) (int64, error) {
+	return f.WritevAt(buffers, position)
+}
+
 func (f *memoryFile) Truncate(bytes int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"os"
 )
 
@@ -80,6 +81,7 @@ func osInfo(stat os.FileInfo) Info {
 
 type osFile struct {
 	*os.File
+	direct int // descriptor that writes around the page cache, or a state; WriteColdAt's
 }
 
 func (f *osFile) Size() (int64, error) {
@@ -89,5 +91,8 @@ func (f *osFile) Size() (int64, error) {
 	}
 	return stat.Size(), nil
 }
+
+// Close closes every descriptor of the file.
+func (f *osFile) Close() error { return errors.Join(f.closeDirect(), f.File.Close()) }
 
 func (f *osFile) Fd() (uintptr, bool) { return f.File.Fd(), true }

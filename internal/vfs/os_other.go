@@ -7,6 +7,13 @@ func (f *osFile) WritevAt(buffers [][]byte, position int64) (int64, error) {
 	return writeEach(f, buffers, position)
 }
 
+// WriteColdAt is WritevAt.
+func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (int64, error) {
+	return writeEach(f, buffers, position)
+}
+
+func (f *osFile) closeDirect() error { return nil }
+
 // Sync is fsync where there is no fdatasync.
 func (f *osFile) Sync() error { return f.File.Sync() }
 

@@ -40,6 +40,9 @@ type File interface {
 	io.Closer
 	// WritevAt writes the buffers one after another from position on, without joining them where the system can.
 	WritevAt(buffers [][]byte, position int64) (int64, error)
+	// WriteColdAt is WritevAt for bytes that nobody is expected to read soon: where the system can, whole blocks go straight to the disk, and no copy of them stays in memory. They are
+	// durable after Sync, as with any write.
+	WriteColdAt(buffers [][]byte, position int64) (int64, error)
 	// Truncate sets the length in bytes.
 	Truncate(bytes int64) error
 	// Sync makes content and length durable (fdatasync).

@@ -140,6 +140,44 @@ func TestManyVectorsAreWrittenWhole(t *testing.T) {
 	})
 }
 
+// What is written cold is there for readers wherever it begins and ends, beside what is written as usual.
+func TestColdWritesAreWrittenWhole(t *testing.T) {
+	both(t, func(t *testing.T, files FS, dir string) {
+		name := path.Join(dir, "a")
+		f := write(t, files, name, "")
+		defer f.Close()
+		r := rand.New(rand.NewPCG(1, 2))
+		var want []byte
+		for k, size := range []int{3, 8192, 1, 20000, 1<<20 - 20001, 4096, 3<<20 + 5, 8191, 0, 300000, 8192 - 1, 1 << 20} {
+			b := make([]byte, size)
+			for j := range b {
+				b[j] = byte(r.Uint32())
+			}
+			buffers := [][]byte{b[:size/3], nil, b[size/3 : size/2], b[size/2:]}
+			write := f.WriteColdAt
+			if k%4 == 3 {
+				write = f.WritevAt
+			}
+			if n, err := write(buffers, int64(len(want))); n != int64(size) || err != nil {
+				t.Fatal(size, n, err)
+			}
+			want = append(want, b...)
+			if k == 7 {
+				want = want[:len(want)-5000] // a log that was truncated goes on with other bytes
+				if err := f.Truncate(int64(len(want))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if read(t, files, name) != string(want) {
+				t.Fatalf("after %d bytes more the content differs", size)
+			}
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestCrashKeepsWhatWasSyncedAndMayLoseTheRest(t *testing.T) {
 	m := NewMemory()
 	if err := m.MkdirAll("/d"); err != nil {
