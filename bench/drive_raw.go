@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,11 +22,18 @@ import (
 // pipeline is how many requests are under way on a raw connection, as many as clients allow themselves.
 const pipeline = 5
 
-// raw is a run with prepared requests. Partition i belongs to connection i mod clients.
+// raw is a run with prepared requests.
 type raw struct {
 	driver *kafkaDriver
 	order  load.Order
 	meter  load.Meter
+	shares []share
+}
+
+// share is what one connection does: partitions of one leader.
+type share struct {
+	address    string
+	partitions []int32
 }
 
 // runRaw measures a server without a client's cost: requests are made once, and of the replies no more is read than proves that they are good.
@@ -35,14 +43,14 @@ func runRaw(ctx context.Context, driver *kafkaDriver, order load.Order) (o *load
 		return nil, err
 	}
 	load.ResetPeak(order.Target.Processes)
-	if len(order.Target.Addresses) > 1 {
-		return nil, fmt.Errorf("prepared requests for several nodes: %w", load.ErrUnsupported)
-	}
 	if err := driver.Prepare(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, driver.Remove(context.WithoutCancel(ctx))) }()
 	r := raw{driver: driver, order: order}
+	if r.shares, err = r.divide(ctx); err != nil {
+		return nil, err
+	}
 	work := r.produce
 	if order.Spec.Kind == load.RawFetch {
 		if err := r.fill(ctx); err != nil {
@@ -61,15 +69,8 @@ func (r *raw) all(ctx context.Context, work func(context.Context, net.Conn, []in
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	var group sync.WaitGroup
-	for client := range r.order.Spec.Clients {
-		var partitions []int32
-		for p := client; p < r.order.Spec.Partitions; p += r.order.Spec.Clients {
-			partitions = append(partitions, int32(p))
-		}
-		if len(partitions) == 0 {
-			partitions = append(partitions, int32(client%r.order.Spec.Partitions))
-		}
-		c, err := net.Dial("tcp", r.order.Target.Addresses[0])
+	for _, share := range r.shares {
+		c, err := net.Dial("tcp", share.address)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +78,7 @@ func (r *raw) all(ctx context.Context, work func(context.Context, net.Conn, []in
 		group.Go(func() {
 			defer closed()
 			defer c.Close()
-			if err := work(working, c, partitions, count); err != nil && working.Err() == nil {
+			if err := work(working, c, share.partitions, count); err != nil && working.Err() == nil {
 				count.Fail(err)
 			}
 		})
@@ -86,6 +87,34 @@ func (r *raw) all(ctx context.Context, work func(context.Context, net.Conn, []in
 	stop()
 	group.Wait()
 	return o, err
+}
+
+// divide asks who leads what. Each leader has as many connections as the order says, and its partitions are dealt to them in turn.
+func (r *raw) divide(ctx context.Context) ([]share, error) {
+	found, err := r.driver.admin.Metadata(ctx, r.driver.topic)
+	if err != nil {
+		return nil, err
+	}
+	led := map[int32][]int32{}
+	for _, p := range found.Topics[r.driver.topic].Partitions.Sorted() {
+		led[p.Leader] = append(led[p.Leader], p.Partition)
+	}
+	var shares []share
+	for _, b := range found.Brokers {
+		for client := range r.order.Spec.Clients {
+			one := share{address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))}
+			for k := client % max(1, len(led[b.NodeID])); k < len(led[b.NodeID]); k += r.order.Spec.Clients {
+				one.partitions = append(one.partitions, led[b.NodeID][k])
+			}
+			if len(one.partitions) > 0 {
+				shares = append(shares, one)
+			}
+		}
+	}
+	if len(shares) == 0 {
+		return nil, fmt.Errorf("topic %s: nobody leads", r.driver.topic)
+	}
+	return shares, nil
 }
 
 // batchRecords is how many records are in a prepared batch: about 1 MB, as large as clients make them.
@@ -234,18 +263,27 @@ func pipelined(ctx context.Context, send, receive func(i int) error) error {
 
 // fill writes what is fetched afterwards, the same batches to every partition.
 func (r *raw) fill(ctx context.Context) error {
-	c, err := net.Dial("tcp", r.order.Target.Addresses[0])
+	for _, share := range r.shares {
+		if err := r.fillShare(ctx, share); err != nil {
+			return fmt.Errorf("fill the topic: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *raw) fillShare(ctx context.Context, share share) error {
+	c, err := net.Dial("tcp", share.address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	replies := bufio.NewReader(c)
-	for p := range r.order.Spec.Partitions {
-		one := r.produceRequest(int32(p), r.batchRecords())
+	for _, p := range share.partitions {
+		one := r.produceRequest(p, r.batchRecords())
 		for range r.batches() {
 			if err := r.awaitLeader(ctx, c, replies, one); err != nil {
-				return fmt.Errorf("fill the topic: %w", err)
+				return err
 			}
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 // Every workload does something on a server that speaks Kafka's protocol, and leaves no topic behind.
 func TestEveryWorkloadRuns(t *testing.T) {
-	server, err := kfake.NewCluster(kfake.NumBrokers(1))
+	server, err := kfake.NewCluster(kfake.NumBrokers(3))
 	if err != nil {
 		t.Fatal(err)
 	}
