@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -147,4 +150,28 @@ func (d *kafkaDriver) Consume(ctx context.Context, each func([]byte)) error {
 		fetches.EachRecord(func(r *kgo.Record) { each(r.Value) })
 	}
 	return nil
+}
+
+// Member joins a group with the topic's name. It hears of a rebalance with its next heartbeat, ten times a second.
+func (d *kafkaDriver) Member(_ context.Context, assigned func([]int32)) (leave func(), err error) {
+	var mu sync.Mutex
+	has := map[int32]bool{}
+	change := func(parts map[string][]int32, have bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range parts[d.topic] {
+			if delete(has, p); have {
+				has[p] = true
+			}
+		}
+		assigned(slices.Collect(maps.Keys(has)))
+	}
+	client, err := d.connect(kgo.ConsumerGroup(d.topic), kgo.ConsumeTopics(d.topic), kgo.DisableAutoCommit(), kgo.HeartbeatInterval(100*time.Millisecond),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { change(parts, true) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { change(parts, false) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { change(parts, false) }))
+	if err != nil {
+		return nil, err
+	}
+	return client.Close, nil
 }

@@ -31,6 +31,7 @@ func workloads() []load.Spec {
 		{Name: "mixed", Kind: load.Mixed, Warm: warm},
 		{Name: "latency", Kind: load.Latency, Warm: warm},
 		{Name: "latency-10k", Kind: load.Latency, Rate: 10_000, Warm: warm},
+		{Name: "rebalance", Kind: load.Rebalance, Partitions: 100, Readers: 10, Warm: warm, For: 10 * time.Second},
 		{Name: "idle-1000p", Kind: load.Idle, Partitions: 1000, Warm: 5 * warm},
 		{Name: "raw-produce", Kind: load.RawProduce, Clients: 2, Warm: warm},
 		{Name: "raw-produce-100p", Kind: load.RawProduce, Clients: 2, Partitions: 100, Warm: warm},

@@ -35,6 +35,8 @@ func Run(ctx context.Context, driver Driver, order Order) (o *Outcome, err error
 		o, err = r.latency(ctx)
 	case Mixed:
 		o, err = r.mixed(ctx)
+	case Rebalance:
+		o, err = r.rebalance(ctx)
 	case Idle:
 		o, err = r.meter.Window(ctx, order, nil)
 	default:

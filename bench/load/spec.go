@@ -12,6 +12,7 @@ const (
 	Latency    = "latency"     // one producer at a fixed rate, one reader behind it
 	Mixed      = "mixed"       // producers and readers at the same time, as fast as they can
 	Idle       = "idle"        // partitions that nobody uses
+	Rebalance  = "rebalance"   // members of a consumer group leave and join; a record is one of those
 	RawProduce = "raw-produce" // prepared Kafka requests, pipelined on plain connections
 	RawFetch   = "raw-fetch"   // the same for fetching; the kernel drops the replies
 )
@@ -23,7 +24,7 @@ type Spec struct {
 	Size        int           `json:"size"` // bytes of a record's value
 	Partitions  int           `json:"partitions"`
 	Clients     int           `json:"clients"`               // producers, each with a connection of its own
-	Readers     int           `json:"readers"`               // each reads everything
+	Readers     int           `json:"readers"`               // each reads everything, or members of a group
 	Single      bool          `json:"single,omitempty"`      // a producer has one record under way at a time
 	Acks        string        `json:"acks"`                  // all or 1
 	Compression string        `json:"compression,omitempty"` // a codec's name; the values are text then, and noise otherwise
