@@ -3,7 +3,6 @@ package partition
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/barnabas-log/barnabas/log"
 )
@@ -20,7 +19,6 @@ type Pending struct {
 	done   chan struct{} // closed when resolved
 	result AppendResult  // written before done is closed, as is err
 	err    error
-	among  atomic.Pointer[Countdown] // that hears of the end, nil: none, or it has heard
 
 	// constant once registered
 	token    uint64
@@ -73,50 +71,6 @@ func (d *Pending) resolveLocked(logStart log.Offset, err error) {
 	d.resolved = true
 	d.result.LogStart, d.err = logStart, err
 	close(d.done)
-	if c := d.among.Swap(nil); c != nil {
-		c.down()
-	}
-}
-
-// Countdown tells when the last of the appends of one request is resolved. Begin, Add and End are for one goroutine, in that order; after End and Over it may begin anew.
-type Countdown struct {
-	left  atomic.Int32
-	ready chan<- struct{}
-}
-
-// Begin starts with no append. ready is sent to, unless it is full, when all are resolved.
-func (c *Countdown) Begin(ready chan<- struct{}) {
-	c.ready = ready
-	c.left.Store(1) // End's
-}
-
-// Add counts d in.
-func (c *Countdown) Add(d *Pending) {
-	c.left.Add(1)
-	d.among.Store(c)
-	select {
-	case <-d.done:
-		if d.among.CompareAndSwap(c, nil) {
-			c.down()
-		}
-	default:
-	}
-}
-
-// End says that no more are added.
-func (c *Countdown) End() { c.down() }
-
-// Over says whether End was called and every append is resolved. Nothing touches c any more then.
-func (c *Countdown) Over() bool { return c.left.Load() == 0 }
-
-func (c *Countdown) down() {
-	ready := c.ready // c may be somebody else's behind the last one
-	if c.left.Add(-1) == 0 {
-		select {
-		case ready <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // queue holds the pendings by token. Tokens are given out one by one, so the ring needs no search.

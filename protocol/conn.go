@@ -45,9 +45,6 @@ type conn struct {
 	waiting  atomic.Int32       // produces that were not answered yet
 	drained  chan struct{}      // the writer says that waiting became 0
 	written  chan struct{}      // closed when the writer has ended
-	ready    chan struct{}      // capacity 1: the writer may have something to do
-	alarm    *time.Timer        // wakes the writer at alarmAt, which is no later than the deadline of any reply that it has not looked at
-	alarmAt  time.Time
 	failure  atomic.Pointer[error]
 
 	software atomic.Pointer[software] // from ApiVersions, for whoever asks who is still on an old client
@@ -66,7 +63,7 @@ type software struct{ name, version string }
 func newConn(s *Server, nc net.Conn, listener string) *conn {
 	c := &conn{
 		server: s, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), listener: listener,
-		idle: time.Duration(s.opts.MaxIdleMs) * time.Millisecond, drained: make(chan struct{}, 1), written: make(chan struct{}), ready: make(chan struct{}, 1),
+		idle: time.Duration(s.opts.MaxIdleMs) * time.Millisecond, drained: make(chan struct{}, 1), written: make(chan struct{}),
 	}
 	c.ip = nc.RemoteAddr().String()
 	if host, _, err := net.SplitHostPort(c.ip); err == nil {
@@ -214,9 +211,7 @@ func (c *conn) finish(err error) {
 		c.cancel()
 	}
 	close(c.produces)
-	c.wake()
 	<-c.written
-	c.alarm.Stop()
 }
 
 // fail ends the connection from the writer's side: the reader finds it closed.

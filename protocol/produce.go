@@ -32,7 +32,6 @@ type produceReply struct {
 	response    kmsg.ProduceResponse
 	partitions  []kmsg.ProduceResponseTopicPartition // of all topics, which share the array
 	appends     []appending
-	countdown   partition.Countdown // of the appends
 	frame       *frame
 	received    time.Time
 	metrics     *apiMetrics
@@ -92,7 +91,6 @@ func (r *produceReply) begin(c *call, req *kmsg.ProduceRequest, f *frame) {
 	r.appends = r.appends[:0]
 	r.correlation, r.acks, r.frame = c.correlation, partition.Acks(req.Acks), f
 	r.received, r.metrics = c.received, c.metrics
-	r.countdown.Begin(c.conn.ready)
 	r.deadline = time.Time{}
 	if r.acks == partition.AcksAll {
 		r.deadline = c.received.Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
@@ -121,7 +119,6 @@ func (s *Server) append(r *produceReply, req *kmsg.ProduceRequest, t *metadata.T
 		}
 		if err == nil {
 			r.appends = append(r.appends, appending{pending: pending, at: at, topic: t.ID})
-			r.countdown.Add(pending)
 			return
 		}
 		s.refuse(at, err)
@@ -183,6 +180,18 @@ func (s *Server) settle(r *produceReply, a *appending) {
 	s.hint(r, a.topic, a.at)
 }
 
+// settled says whether no partition refers to the frame any more.
+func (r *produceReply) settled() bool {
+	for i := range r.appends {
+		select {
+		case <-r.appends[i].pending.Done():
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // errRefusedUnheard ends a connection whose produce with acks=0 was refused: closing it is the only way to tell the client.
 var errRefusedUnheard = errors.New("a produce with acks=0 was refused")
 
@@ -228,7 +237,7 @@ var ended = func() context.Context {
 // release gives the frame back, now or, when a partition still refers to it, as soon as that has let go. The buffer is used again only after
 // every append succeeded: one that failed (leadership was lost, say) may still be on its way to the disk, where other bytes would do harm.
 func (s *Server) release(r *produceReply) {
-	if !r.countdown.Over() {
+	if !r.settled() {
 		s.park(r)
 		return
 	}
@@ -254,29 +263,15 @@ func (r *produceReply) succeeded() bool {
 	return true
 }
 
-// queue hands a reply to the writer, which the first one starts. It blocks while too many are in flight. The writer is not woken for it: its countdown does that, or the alarm.
+// queue hands a reply to the writer, which the first one starts. It blocks while too many are in flight.
 func (c *conn) queue(r *produceReply) {
 	if c.produces == nil {
 		c.produces = make(chan *produceReply, maxInFlight)
-		c.alarm = time.AfterFunc(time.Hour, c.wake)
 		go c.answer()
 	}
 	c.hand = nil
 	c.waiting.Add(1)
 	c.produces <- r
-	if !r.deadline.IsZero() && (r.deadline.Before(c.alarmAt) || c.alarmAt.Before(time.Now())) { // after r was queued: an alarm that has gone off may have found nothing
-		c.alarmAt = r.deadline
-		c.alarm.Reset(time.Until(r.deadline))
-	}
-	r.countdown.End()
-}
-
-// wake makes the writer look.
-func (c *conn) wake() {
-	select {
-	case c.ready <- struct{}{}:
-	default:
-	}
 }
 
 // answer is the writer: it waits for produces in order and writes their replies, several at once when several are ready. It ends when the reader
@@ -285,9 +280,8 @@ func (c *conn) answer() {
 	defer close(c.written)
 	w := produceWriter{conn: c, timer: time.NewTimer(time.Hour)}
 	defer w.timer.Stop()
-	defer context.AfterFunc(c.ctx, c.wake)()
 	var err error
-	for r := w.next(); r != nil; r = w.next() {
+	for r := range c.produces {
 		if err == nil {
 			err = w.take(r)
 		}
@@ -300,19 +294,6 @@ func (c *conn) answer() {
 			c.fail(err)
 			c.answered(w.held)
 			w.held = 0
-		}
-	}
-}
-
-// next is the next reply, of which nothing is known yet; nil: there will be none. It sleeps until there is something to do for one, so that a reply that comes alone wakes the writer once, when its
-// appends are resolved.
-func (w *produceWriter) next() *produceReply {
-	for {
-		select {
-		case r := <-w.conn.produces:
-			return r
-		default:
-			<-w.conn.ready
 		}
 	}
 }
@@ -363,20 +344,27 @@ func (r *produceReply) count(size int) {
 
 // wait blocks until r is resolved or out of time, after flushing what is ready if it has to block.
 func (w *produceWriter) wait(r *produceReply) error {
-	if r.countdown.Over() {
-		return nil
-	}
-	if err := w.flush(); err != nil {
-		return err
-	}
-	var timeout <-chan time.Time
-	if !r.deadline.IsZero() {
-		w.timer.Reset(time.Until(r.deadline))
-		timeout = w.timer.C
-	}
-	for !r.countdown.Over() {
+	armed := false
+	for i := range r.appends {
+		done := r.appends[i].pending.Done()
 		select {
-		case <-w.conn.ready:
+		case <-done:
+			continue
+		default:
+		}
+		if err := w.flush(); err != nil {
+			return err
+		}
+		var timeout <-chan time.Time
+		if !r.deadline.IsZero() {
+			if !armed {
+				w.timer.Reset(time.Until(r.deadline))
+				armed = true
+			}
+			timeout = w.timer.C
+		}
+		select {
+		case <-done:
 		case <-timeout:
 			return nil // settle finds out which appends are late
 		case <-w.conn.ctx.Done():
