@@ -9,8 +9,7 @@
 // goroutines. Each API lives in the file that is named after it.
 //
 // Produces are different: they are pipelined (produce.go). The reader validates and proposes, queues the reply, and reads on; a second goroutine,
-// started by the first produce, waits for the outcomes in order and writes them, several at a time when several are ready; it sleeps until the last
-// append of a request is resolved (partition.Countdown). Any other request
+// started by the first produce, waits for the outcomes in order and writes them, several at a time when several are ready. Any other request
 // waits until the produces before it were answered, so replies leave in the order of their requests, always.
 //
 // Fetch (fetch.go) has its own encoder: the bytes around the records come from memory and the records straight from the segment's file.
