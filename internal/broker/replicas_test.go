@@ -37,6 +37,7 @@ func TestNodeTellsOfItsReplicas(t *testing.T) {
 	}
 	n.awaitCompacted("keyed", 0)
 	n.until("both were scrubbed", func() bool { return n.told("plain").Scrub != nil && n.told("keyed").Scrub != nil })
+	n.until("the cleaner has noted what it did", func() bool { c := n.told("keyed").Compaction; return c != nil && c.Last != nil })
 	p, k := n.told("plain"), n.told("keyed")
 	if p.State != httpadmin.Leading || p.Leader != n.broker.nodeID || p.Segments != 1 || p.Bytes == 0 || p.End != 5 || p.HighWatermark != 5 || p.Compaction != nil || p.Scrub.Problem != "" || p.Problem != "" {
 		t.Errorf("%+v", p)
