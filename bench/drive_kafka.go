@@ -160,8 +160,10 @@ func (d *kafkaDriver) Member(_ context.Context, assigned func([]int32)) (leave f
 		mu.Lock()
 		defer mu.Unlock()
 		for _, p := range parts[d.topic] {
-			if delete(has, p); have {
+			if have {
 				has[p] = true
+			} else {
+				delete(has, p)
 			}
 		}
 		assigned(slices.Collect(maps.Keys(has)))
