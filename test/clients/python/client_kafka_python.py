@@ -110,10 +110,23 @@ def group():
             if not exception.retriable:  # a broker that is away comes back
                 raise
             continue
+        finish_rebalance(member)
         for records in polled.values():
             for record in records:
                 print_record(record)
     member.close()
+
+
+def finish_rebalance(member):
+    """Has the member join again if the client dropped a rebalance halfway.
+
+    kafka-python 3.0.12 forgets one that it leads if it began because partitions appeared, and the time given to poll ends while
+    it is under way: computing the assignment already makes need_rejoin() false, so that no later poll takes up the result, and the
+    member heartbeats without partitions for ever. Java's client counts a rebalance that is pending as needed.
+    """
+    coordinator = member._coordinator
+    if kafka.__version__.startswith("3.") and coordinator.rejoining and not coordinator.need_rejoin():
+        coordinator.request_rejoin()
 
 
 try:
