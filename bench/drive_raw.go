@@ -215,7 +215,12 @@ func produced(replies *bufio.Reader) error {
 	if err := resp.ReadFrom(reply[4:]); err != nil {
 		return err
 	}
-	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	answer := resp.Topics[0].Partitions[0]
+	err := kerr.ErrorForCode(answer.ErrorCode)
+	if err != nil && answer.ErrorMessage != nil {
+		err = fmt.Errorf("%w: %s", err, *answer.ErrorMessage)
+	}
+	return err
 }
 
 // awaitLeader sends one request until it is accepted: a broker may name a leader before that leader knows.

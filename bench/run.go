@@ -274,6 +274,7 @@ func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, re
 	var outcome *load.Outcome
 	if err == nil {
 		outcome, err = r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
+		err = errors.Join(err, awaitDeleted(ctx, dir))
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%-14s %-16s %v\n", spec.Name, s.system.name, err)

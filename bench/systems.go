@@ -254,7 +254,7 @@ func launchBarnabas(fsync string) func(*running) error {
 			if err != nil {
 				return err
 			}
-			set := []string{"barnabas.fsync=" + fsync, fmt.Sprintf("barnabas.http.listener=127.0.0.1:%d", r.other(node)), "log.dirs=" + filepath.Join(dir, "data")}
+			set := []string{deletesAtOnce, "barnabas.fsync=" + fsync, fmt.Sprintf("barnabas.http.listener=127.0.0.1:%d", r.other(node)), "log.dirs=" + filepath.Join(dir, "data")}
 			if r.system.nodes == 1 {
 				set = append(set, "listeners=PLAINTEXT://"+r.address(0))
 			} else {
@@ -287,6 +287,9 @@ func (r *running) nodeSettings(node int) []string {
 	return set
 }
 
+// deletesAtOnce has topics leave the disk when they are deleted, and not in the middle of a later run.
+const deletesAtOnce = "log.segment.delete.delay.ms=0"
+
 // kafkaHeap is what Kafka's own start script gives a broker.
 var kafkaHeap = []string{"-Xms1g", "-Xmx1g"}
 
@@ -308,7 +311,7 @@ func launchKafka(extra ...string) func(*running) error {
 			if err != nil {
 				return err
 			}
-			lines := append(r.nodeSettings(node), "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+			lines := append(r.nodeSettings(node), deletesAtOnce, "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 				"log.dirs="+filepath.Join(dir, "data"), fmt.Sprintf("offsets.topic.replication.factor=%d", r.system.nodes))
 			properties := filepath.Join(dir, "server.properties")
 			if err := os.WriteFile(properties, []byte(strings.Join(append(lines, extra...), "\n")+"\n"), 0o644); err != nil {
