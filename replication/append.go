@@ -159,6 +159,7 @@ func (e *endpoint) entries(f *frame, a *raft.AppendEntriesRequest, attach bool) 
 		attached := 0
 		if chunk != nil {
 			attached = chunk.Size()
+			f.align(at, chunk)
 			f.attach(chunk)
 		}
 		endEntry(f.b, at, attached)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"github.com/barnabas-log/barnabas/log"
 	"github.com/hashicorp/raft"
@@ -262,6 +263,9 @@ func TestLargeBatchesAreSentFromTheirFile(t *testing.T) {
 					if !bytes.Equal(entry.Data, want[i]) {
 						t.Errorf("entry %d has %d bytes, which differ", i, len(entry.Data))
 					}
+					if on, lies := placeInPage(t, l, entry); tc.read == 0 && on != lies {
+						t.Errorf("entry %d lies at %d of a page on the disk, and at %d in memory", i, on, lies)
+					}
 				}
 				f.answer(id, true)
 			}()
@@ -270,6 +274,23 @@ func TestLargeBatchesAreSentFromTheirFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// placeInPage is where an entry's batch begins, within a page: on the disk, and in memory.
+func placeInPage(t *testing.T, l *log.Log, entry *raft.Log) (disk, memory int64) {
+	m, err := l.Meta(log.Index(entry.Index))
+	if err != nil {
+		t.Error(err)
+		return 0, 0
+	}
+	c, err := l.ChunkOf(m)
+	if err != nil {
+		t.Error(err)
+		return 0, 0
+	}
+	defer c.Release()
+	_, position, _ := c.File()
+	return position % page, int64(uintptr(unsafe.Pointer(&entry.Data[0])) % page)
 }
 
 // sockets are the ends of a TCP connection.

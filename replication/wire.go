@@ -22,7 +22,7 @@ import (
 // length counts what follows it. A snapshot's request is followed by its bytes, unframed.
 const (
 	wireMagic   = "BREP"
-	wireVersion = 2
+	wireVersion = 3
 	helloSize   = 4 + 1 + 1 + 4 + 4 + 8
 
 	frameHeader = 4 + 1 + 8
@@ -194,6 +194,13 @@ func (r *reader) u8() byte {
 	return 0
 }
 
+func (r *reader) u16() uint16 {
+	if b := r.bytes(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
 func (r *reader) u32() uint32 {
 	if b := r.bytes(4); b != nil {
 		return binary.BigEndian.Uint32(b)
@@ -312,7 +319,9 @@ func eachBeat(b []byte, f func(beat)) error {
 // A batch carries base offset and leader epoch itself, and the receiver checks both.
 const (
 	appendHeader = 4*8 + 4
-	entryHeader  = 8 + 1 + 4
+	entryHeader  = 8 + 1 + 2 + 4
+	// page is what memory begins at, into which a large frame is read, and what a disk writes.
+	page = 4096
 )
 
 func encodeAppend(b []byte, a *raft.AppendEntriesRequest, count int) []byte {
@@ -321,13 +330,25 @@ func encodeAppend(b []byte, a *raft.AppendEntriesRequest, count int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(count))
 }
 
-// beginEntry appends an entry's header. The data follows, or is attached, then endEntry.
+// beginEntry appends an entry's header:
+//
+//	term u64 | kind u8 | padding u16 | size u32 | padding | data
+//
+// The data follows, or is attached, then endEntry.
 func beginEntry(b []byte, term uint64, k log.Kind) []byte {
-	return append(appendNumbers(b, term), byte(k), 0, 0, 0, 0)
+	return append(appendNumbers(b, term), byte(k), 0, 0, 0, 0, 0, 0)
 }
 
+// padEntry appends so many bytes, less than a page, between the header of the entry that begins at and its data.
+func padEntry(b []byte, at, padding int) []byte {
+	binary.BigEndian.PutUint16(b[at+9:], uint16(padding))
+	return append(b, make([]byte, padding)...)
+}
+
+// endEntry fills in the size of the data: what follows the header and the padding, and what is attached.
 func endEntry(b []byte, at, attached int) {
-	binary.BigEndian.PutUint32(b[at+9:], uint32(len(b)-at-entryHeader+attached))
+	padding := int(binary.BigEndian.Uint16(b[at+9:]))
+	binary.BigEndian.PutUint32(b[at+11:], uint32(len(b)-at-entryHeader-padding+attached))
 }
 
 // decodeAppend checks all that can be checked without the log. Entries alias b.
@@ -358,7 +379,8 @@ func decodeAppend(b []byte, from int32) (*raft.AppendEntriesRequest, error) {
 }
 
 func (r *reader) entry(index uint64) (*raft.Log, error) {
-	term, k, size := r.u64(), log.Kind(r.u8()), r.u32()
+	term, k, padding, size := r.u64(), log.Kind(r.u8()), r.u16(), r.u32()
+	r.bytes(int(padding))
 	data := r.bytes(int(size))
 	if r.err != nil {
 		return nil, r.err

@@ -29,6 +29,24 @@ func exampleAppend() []byte {
 	return b
 }
 
+func TestPaddingIsNotData(t *testing.T) {
+	b := encodeAppend(nil, &raft.AppendEntriesRequest{Term: 5, PrevLogEntry: 3, PrevLogTerm: 2}, 2)
+	for _, padding := range []int{page - 1, 3} {
+		at := len(b)
+		b = append(padEntry(beginEntry(b, 5, log.KindBatch), at, padding), stamped(70, 9, 5)...)
+		endEntry(b, at, 0)
+	}
+	a, err := decodeAppend(b, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range a.Entries {
+		if !bytes.Equal(l.Data, stamped(70, 9, 5)) {
+			t.Errorf("%d bytes of data", len(l.Data))
+		}
+	}
+}
+
 func TestAppendRoundTrip(t *testing.T) {
 	a, err := decodeAppend(exampleAppend(), 2)
 	if err != nil {
@@ -65,7 +83,11 @@ func TestHostileEntriesAreRefused(t *testing.T) {
 		"term falls":           whole(5, func(b []byte) []byte { return beginEntry(b, 1, log.KindNoop) }),
 		"term after request's": whole(5, func(b []byte) []byte { return beginEntry(b, 6, log.KindNoop) }),
 		"more to come":         whole(5, func(b []byte) []byte { return append(beginEntry(b, 5, log.KindNoop), 1) }),
-		"too many announced":   binary.BigEndian.AppendUint32(appendNumbers(nil, 1, 0, 0, 0), 1<<31),
+		"padding, then nothing": whole(5, func(b []byte) []byte {
+			at := len(b)
+			return padEntry(beginEntry(b, 5, log.KindNoop), at, 9)[:len(b)+entryHeader]
+		}),
+		"too many announced": binary.BigEndian.AppendUint32(appendNumbers(nil, 1, 0, 0, 0), 1<<31),
 	}
 	for name, b := range cases {
 		if a, err := decodeAppend(b, 1); err == nil {

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"fmt"
+	"io"
 	"sync"
 	"unsafe"
 
@@ -11,8 +12,10 @@ import (
 const (
 	// block is what O_DIRECT wants positions, lengths and memory to be multiples of: no disk or file system in use wants more.
 	block = 4096
-	// piece is how many bytes go to the disk in one write.
-	piece = 1 << 20
+	// staging is how many bytes are copied at most for one write.
+	staging = 1 << 20
+	// mostVectors is how many ranges of memory one write may consist of.
+	mostVectors = 64
 )
 
 // The states of the second descriptor, which writes around the page cache.
@@ -21,15 +24,19 @@ const (
 	directRefused = -1 // the file system does not do it
 )
 
-// aligned are buffers for such writes.
+// aligned is memory for what does not lie in memory as it will on the disk.
 var aligned = sync.Pool{New: func() any {
-	b := make([]byte, piece+block-1)
-	at := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (block - 1)
-	b = b[at : at+piece]
+	b := make([]byte, staging+block-1)
+	at := -misaligned(b) & (block - 1)
+	b = b[at : at+staging]
 	return &b
 }}
 
-// WriteColdAt writes whole blocks with O_DIRECT, from memory that is aligned, and the ends of the range as usual. Not at the same time as Close or another WriteColdAt.
+// misaligned is how far b begins behind a multiple of block.
+func misaligned(b []byte) int { return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (block - 1)) }
+
+// WriteColdAt writes whole blocks with O_DIRECT, and the ends of the range as usual. A buffer that lies in memory as it will on the disk, at the same place in a block, is written from there; others are
+// copied to memory that is aligned. Not at the same time as Close or another WriteColdAt.
 func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, err error) {
 	var total int64
 	for _, b := range buffers {
@@ -40,18 +47,21 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 	}
 	pooled := aligned.Get().(*[]byte)
 	defer aligned.Put(pooled)
-	rest := append([][]byte(nil), buffers...)
+	rest := advance(append([][]byte(nil), buffers...), 0)
 	for written < total {
-		at := position + written
-		b := (*pooled)[:min(total-written, piece)]
-		direct := at%block == 0 && len(b) >= block
-		if direct {
-			b = b[:len(b)&^(block-1)]
-		} else {
-			b = b[:min(int64(len(b)), block-at%block)]
+		at, left := position+written, total-written
+		if f.direct == directRefused {
+			n, err := f.WritevAt(rest, at)
+			return written + n, err
 		}
-		fill(b, rest)
-		n, err := f.writeBlock(b, at, direct)
+		var n int
+		if in := at % block; in != 0 || left < block {
+			end := (*pooled)[:min(left, block-in)]
+			fill(end, rest)
+			n, err = f.WriteAt(end, at)
+		} else {
+			n, err = f.writeBlocks(gather(rest, left&^(block-1), *pooled), at)
+		}
 		written += int64(n)
 		if err != nil {
 			return written, err
@@ -59,6 +69,34 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 		rest = advance(rest, n)
 	}
 	return written, nil
+}
+
+// gather gives the first bytes of the buffers, at most size, in whole blocks: where they lie if that is aligned, else copied to staging, which is.
+func gather(buffers [][]byte, size int64, staging []byte) (vectors [][]byte) {
+	rest, left := append([][]byte(nil), buffers...), int(size)
+	copied := false // the last vector is in staging
+	for left > 0 && len(vectors) < mostVectors {
+		b := rest[0]
+		n := min(len(b), left) &^ (block - 1)
+		if n > 0 && misaligned(b) == 0 {
+			vectors, copied = append(vectors, b[:n]), false
+		} else {
+			n = min((len(b)+block-1)&^(block-1), left, len(staging)) // with what fills its last block
+			if n == 0 {
+				break
+			}
+			fill(staging[:n], rest)
+			if last := len(vectors) - 1; copied {
+				vectors[last] = vectors[last][:len(vectors[last])+n] // they lie behind each other
+			} else {
+				vectors, copied = append(vectors, staging[:n]), true
+			}
+			staging = staging[n:]
+		}
+		left -= n
+		rest = advance(rest, n)
+	}
+	return vectors
 }
 
 // fill copies the first len(dst) bytes of the buffers.
@@ -71,23 +109,24 @@ func fill(dst []byte, buffers [][]byte) {
 	}
 }
 
-func (f *osFile) writeBlock(b []byte, position int64, direct bool) (int, error) {
-	for direct && f.direct > 0 {
-		n, err := unix.Pwrite(f.direct, b, position)
+// writeBlocks writes whole blocks around the page cache, perhaps not all, and none if that turns out to be refused.
+func (f *osFile) writeBlocks(vectors [][]byte, position int64) (int, error) {
+	for {
+		n, err := unix.Pwritev(f.direct, vectors, position)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EINVAL: // it can be opened, and not be used
 			f.closeDirect()
 			f.direct = directRefused
+			return 0, nil
 		case err != nil:
 			return max(n, 0), fmt.Errorf("write %s: %w", f.Name(), err)
-		case n > 0:
-			return n, nil
+		case n == 0:
+			return 0, fmt.Errorf("write %s: %w", f.Name(), io.ErrShortWrite)
 		default:
-			direct = false
+			return n, nil
 		}
 	}
-	return f.WriteAt(b, position)
 }
 
 // openDirect reports whether the file can be written around the page cache.

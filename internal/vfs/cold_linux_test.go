@@ -55,19 +55,66 @@ func TestRefusedColdWritesAreWrittenAsUsual(t *testing.T) {
 		t.Fatal("the file cannot be opened for writing around the page cache, on a file system that does it")
 	}
 	odd := make([]byte, 2*block)[1 : 1+block] // memory that is not aligned is refused, as lengths are elsewhere
-	for k := range odd {
-		odd[k] = byte(k)
+	if n, err := f.writeBlocks([][]byte{odd}, 0); n != 0 || err != nil || f.direct != directRefused {
+		t.Fatal(n, err, f.direct)
 	}
-	if n, err := f.writeBlock(odd, 0, true); n != block || err != nil {
+	if n, err := f.WriteColdAt([][]byte{make([]byte, block)}, 0); n != block || err != nil {
 		t.Fatal(n, err)
-	}
-	if got := read(t, OS{}, f.Name()); got != string(odd) {
-		t.Fatal("content differs")
 	}
 	if n, err := f.WriteColdAt([][]byte{make([]byte, 3*block)}, block); n != 3*block || err != nil {
 		t.Fatal(n, err)
 	}
 	if size, err := f.Size(); size != 4*block || err != nil {
 		t.Fatal(size, err)
+	}
+}
+
+// What lies in memory as it will on the disk is not copied; what lies between is, and nothing is left out.
+func TestColdWritesTakeAlignedMemoryWhereItLies(t *testing.T) {
+	pooled := aligned.Get().(*[]byte)
+	defer aligned.Put(pooled)
+	memory := make([]byte, 64*block)
+	memory = memory[-misaligned(memory)&(block-1):]
+	for k := range memory {
+		memory[k] = byte(k % 251)
+	}
+	var buffers [][]byte
+	var want []byte
+	add := func(size, shift int) {
+		at := len(want) + len(buffers)*block + shift
+		buffers = append(buffers, memory[at:at+size])
+		want = append(want, memory[at:at+size]...)
+	}
+	add(5*block+100, 0) // in place: 5 blocks
+	add(3*block, 0)     // in place: 2 blocks, behind one that is copied with the end of the one before
+	add(2*block, 7)     // copied: it lies elsewhere
+	add(300, 0)         // copied
+	add(4*block, 0)     // in place: 3 blocks
+	size := int64(len(want)) &^ (block - 1)
+	vectors := gather(buffers, size, *pooled)
+	var got []byte
+	inPlace := 0
+	for _, v := range vectors {
+		if misaligned(v) != 0 || len(v)%block != 0 {
+			t.Errorf("%d bytes at %d", len(v), misaligned(v))
+		}
+		if &v[:cap(v)][cap(v)-1] == &memory[:cap(memory)][cap(memory)-1] {
+			inPlace += len(v) / block
+		}
+		got = append(got, v...)
+	}
+	if string(got) != string(want[:size]) {
+		t.Error("content differs")
+	}
+	if inPlace != 10 || len(vectors) != 5 {
+		t.Errorf("%d blocks in place, in %d vectors", inPlace, len(vectors))
+	}
+	f := write(t, OS{}, path.Join(t.TempDir(), "a"), "").(*osFile)
+	defer f.Close()
+	if n, err := f.WriteColdAt(buffers, 0); n != int64(len(want)) || err != nil {
+		t.Fatal(n, err)
+	}
+	if read(t, OS{}, f.Name()) != string(want) {
+		t.Error("content differs in the file")
 	}
 }
