@@ -117,8 +117,13 @@ func (r *raw) divide(ctx context.Context) ([]share, error) {
 	return shares, nil
 }
 
-// batchRecords is how many records are in a prepared batch: about 1 MB, as large as clients make them.
-func (r *raw) batchRecords() int { return max(1, 960_000/r.order.Spec.Size) }
+// batchRecords is how many records are in a prepared batch: about 1 MB, as large as clients make them, or one.
+func (r *raw) batchRecords() int {
+	if r.order.Spec.Single {
+		return 1
+	}
+	return max(1, 960_000/r.order.Spec.Size)
+}
 
 // request is a frame: size, header, body.
 func request(req kmsg.Request, correlation int32) []byte {
@@ -188,16 +193,21 @@ func (r *raw) produce(ctx context.Context, c net.Conn, partitions []int32, count
 			return err
 		}
 	}
-	return pipelined(ctx, func(i int) error {
+	send := func(i int) error {
 		_, err := c.Write(requests[i%len(requests)])
 		return err
-	}, func(int) error {
+	}
+	receive := func(int) error {
 		if err := produced(replies); err != nil {
 			return err
 		}
 		count.Count(int64(n), int64(n*r.order.Spec.Size))
 		return nil
-	})
+	}
+	if r.order.Spec.Single {
+		return oneByOne(ctx, send, receive)
+	}
+	return pipelined(ctx, send, receive)
 }
 
 // produced reads the reply to a produce request.
@@ -264,6 +274,19 @@ func pipelined(ctx context.Context, send, receive func(i int) error) error {
 	stop()
 	sender.Wait()
 	return errors.Join(err, failed)
+}
+
+// oneByOne has one request under way.
+func oneByOne(ctx context.Context, send, receive func(i int) error) error {
+	for i := 0; ctx.Err() == nil; i++ {
+		if err := send(i); err != nil {
+			return err
+		}
+		if err := receive(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill writes what is fetched afterwards, the same batches to every partition.

@@ -36,6 +36,7 @@ func workloads() []load.Spec {
 		{Name: "raw-produce", Kind: load.RawProduce, Clients: 2, Warm: warm},
 		{Name: "raw-produce-100p", Kind: load.RawProduce, Clients: 2, Partitions: 100, Warm: warm},
 		{Name: "raw-produce-1000p", Kind: load.RawProduce, Clients: 2, Partitions: 1000, Warm: 2 * warm},
+		{Name: "raw-single-50c", Kind: load.RawProduce, Single: true, Clients: 50, Warm: warm},
 		{Name: "raw-fetch", Kind: load.RawFetch, Partitions: 1, Warm: warm},
 		{Name: "raw-fetch-6c", Kind: load.RawFetch, Clients: 6, Warm: warm},
 	}

@@ -80,6 +80,7 @@ type fetchRun struct {
 	id      int32    // what the reply says of the session
 	full    bool     // the reply names every partition, whether or not anything changed
 	budget  int      // bytes of records that the reply may hold
+	unwatch func()   // ends the watch for a client that hangs up; nil: there is none
 }
 
 // open finds the partitions: those of the request, those of its session, or both.
@@ -129,25 +130,41 @@ func (q *fetchRun) locate(part *fetchPart, t *metadata.Topic, code int16) {
 	part.partition, part.refusal = q.server.partitionOf(t, part.number)
 }
 
+// unwatched is how long a fetch waits before it looks out for a client that hangs up. Most are answered sooner, and looking out costs more than all the rest of such a fetch.
+const unwatched = 100 * time.Millisecond
+
 // run reads, and waits and reads again until there is enough, the time is up, the client is gone or the server closes.
 func (q *fetchRun) run() {
 	if q.read() || q.req.MaxWaitMillis <= 0 {
 		return
 	}
-	ctx, stop := q.call.conn.untilHangup(q.call.conn.ctx)
-	defer stop()
-	timer := time.NewTimer(time.Until(q.call.received.Add(time.Duration(q.req.MaxWaitMillis) * time.Millisecond)))
+	c, until := q.call.conn, q.call.received.Add(time.Duration(q.req.MaxWaitMillis)*time.Millisecond)
+	soon := time.Now().Add(unwatched)
+	if !soon.Before(until) {
+		q.waitUntil(c.ctx, until)
+		return
+	}
+	if q.waitUntil(c.ctx, soon) {
+		return
+	}
+	var watched context.Context
+	watched, q.unwatch = c.untilHangup(c.ctx)
+	q.waitUntil(watched, until)
+}
+
+// waitUntil waits and reads until the reply is ready (true), or there is no more waiting: the time is up, ctx ends or the server closes.
+func (q *fetchRun) waitUntil(ctx context.Context, until time.Time) (ready bool) {
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	for {
-		woken := q.wait(ctx, timer.C)
-		if !woken {
-			return
+		if ready, woken := q.wait(ctx, timer.C); ready || !woken {
+			return ready
 		}
 	}
 }
 
-// wait watches all partitions, reads them once more and waits for any of them. It is false when the reply is ready as it is.
-func (q *fetchRun) wait(ctx context.Context, timeout <-chan time.Time) bool {
+// wait watches all partitions, reads them once more and, if the reply is not ready then, waits for any of them.
+func (q *fetchRun) wait(ctx context.Context, timeout <-chan time.Time) (ready, woken bool) {
 	w := partition.NewWaiter()
 	defer w.Close()
 	for i := range q.parts {
@@ -156,15 +173,16 @@ func (q *fetchRun) wait(ctx context.Context, timeout <-chan time.Time) bool {
 		}
 	}
 	if q.read() {
-		return false
+		return true, false
 	}
 	select {
 	case <-w.C():
-		return true
+		return false, true
 	case <-timeout:
 	case <-ctx.Done():
+	case <-q.server.open.Done():
 	}
-	return false
+	return false, false
 }
 
 // read reads every partition, and says whether the reply can leave.
@@ -245,8 +263,11 @@ func (q *fetchRun) releaseChunks() {
 	}
 }
 
-// close releases what the reply was made of.
+// close ends the watch, now that the reply is on its way, and releases what the reply was made of.
 func (q *fetchRun) close() {
+	if q.unwatch != nil {
+		q.unwatch()
+	}
 	q.releaseChunks()
 	if q.session != nil {
 		q.server.sessions.done(q.session)
