@@ -12,3 +12,9 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m)
 }
+
+func TestResultsNameNoDirectoryOfTheMachine(t *testing.T) {
+	if got := command([]string{"run", "--dir", "/a", "produce", "--dir=/b", "--for", "8s"}); got != "go run ./bench run produce --for 8s" {
+		t.Error(got)
+	}
+}

@@ -51,7 +51,7 @@ type result struct {
 }
 
 func newReport(p plan, dir string) *report {
-	return &report{Name: p.name, At: time.Now().UTC(), Command: strings.Join(append([]string{"go run ./bench"}, os.Args[1:]...), " "), Commit: commit(),
+	return &report{Name: p.name, At: time.Now().UTC(), Command: command(os.Args[1:]), Commit: commit(),
 		Machine: describeMachine(dir), LoadFrom: loadAverage()}
 }
 
@@ -256,4 +256,17 @@ func (r *report) save(dir string) error {
 		fmt.Println("written:", file)
 	}
 	return nil
+}
+
+// command is how to run this again: with the arguments, except for where data lay on this machine.
+func command(args []string) string {
+	words := []string{"go run ./bench"}
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--dir" {
+			i++
+		} else if !strings.HasPrefix(args[i], "--dir=") {
+			words = append(words, args[i])
+		}
+	}
+	return strings.Join(words, " ")
 }
