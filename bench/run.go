@@ -256,7 +256,7 @@ func (r *runOptions) wholeSeries(ctx context.Context, specs []load.Spec, s syste
 	defer func() { err = errors.Join(err, started.stop()) }()
 	warm := load.Spec{Kind: load.Produce, For: 4 * time.Second}
 	warm.EnsureDefaults()
-	if _, err := r.drive(ctx, load.Order{Spec: warm, Target: started.target()}); err != nil {
+	if _, err := r.driveAlone(ctx, warm, started, dir); err != nil {
 		return fmt.Errorf("warm %s up: %w", s.name, err)
 	}
 	for _, spec := range specs {
@@ -273,8 +273,7 @@ func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, re
 	err := fillPageCache(dir)
 	var outcome *load.Outcome
 	if err == nil {
-		outcome, err = r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
-		err = errors.Join(err, awaitDeleted(ctx, dir))
+		outcome, err = r.driveAlone(ctx, spec, s, dir)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%-14s %-16s %v\n", spec.Name, s.system.name, err)
@@ -282,6 +281,12 @@ func (r *runOptions) runOnce(ctx context.Context, spec load.Spec, s *running, re
 		fmt.Fprintf(os.Stderr, "%-14s %-16s %s\n", spec.Name, s.system.name, inOneLine(outcome))
 	}
 	report.record(spec.Name, s.system.name, repetition, outcome, err)
+}
+
+// driveAlone lets one system do the workload, and waits until the disk is rid of it.
+func (r *runOptions) driveAlone(ctx context.Context, spec load.Spec, s *running, dir string) (*load.Outcome, error) {
+	outcome, err := r.drive(ctx, load.Order{Spec: spec, Target: s.target()})
+	return outcome, errors.Join(err, awaitDeleted(ctx, dir))
 }
 
 func inOneLine(o *load.Outcome) string {

@@ -354,13 +354,18 @@ func TestALongPollEndsWhenTheClientHangsUp(t *testing.T) {
 }
 
 func TestALongPollEndsWithNewRecords(t *testing.T) {
+	t.Run("before the client is watched", func(t *testing.T) { pollUntilRecords(t, unwatched/5) })
+	t.Run("while it is watched", func(t *testing.T) { pollUntilRecords(t, 2*unwatched) })
+}
+
+func pollUntilRecords(t *testing.T, after time.Duration) {
 	s := serve(t, Options{})
 	s.create("t", 1, partition.Config{})
 	c := dial(t, s)
 	poll := fetchFrom("t", 0, 11, 0)
 	poll.MaxWaitMillis = 600_000
 	c.send(poll)
-	c.wantSilence(20 * time.Millisecond)
+	c.wantSilence(after)
 	dial(t, s).ask(produceTo("t", 0, 9, -1, batch(1)))
 	_, resp := c.receive()
 	if n := len(resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].RecordBatches); n == 0 {
@@ -376,6 +381,11 @@ func TestALongPollEndsWithNewRecords(t *testing.T) {
 
 // Shutdown answers what is in hand, ends long polls at once and leaves nothing behind.
 func TestShutdownFinishesWhatIsInHand(t *testing.T) {
+	t.Run("before the poller is watched", func(t *testing.T) { shutDownWithWorkInHand(t, unwatched/5) })
+	t.Run("while it is watched", func(t *testing.T) { shutDownWithWorkInHand(t, 2*unwatched) })
+}
+
+func shutDownWithWorkInHand(t *testing.T, after time.Duration) {
 	s := serve(t, Options{})
 	s.create("t", 1, partition.Config{})
 	g := s.group("t", 0)
@@ -387,7 +397,7 @@ func TestShutdownFinishesWhatIsInHand(t *testing.T) {
 	g.hold(true)
 	producer.send(produceTo("t", 0, 9, -1, batch(1)))
 	until(t, "the produce is proposed", func() bool { return g.queued() == 1 })
-	poller.wantSilence(20 * time.Millisecond)
+	poller.wantSilence(after)
 	done := make(chan error)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -130,7 +130,7 @@ func (q *fetchRun) locate(part *fetchPart, t *metadata.Topic, code int16) {
 	part.partition, part.refusal = q.server.partitionOf(t, part.number)
 }
 
-// unwatched is how long a fetch waits before it looks out for a client that hangs up. Most are answered sooner, and looking out costs more than all the rest of such a fetch.
+// unwatched is how long a fetch waits before it looks out for a client that hangs up, which takes a goroutine and several system calls. Most are answered sooner.
 const unwatched = 100 * time.Millisecond
 
 // run reads, and waits and reads again until there is enough, the time is up, the client is gone or the server closes.
@@ -140,11 +140,10 @@ func (q *fetchRun) run() {
 	}
 	c, until := q.call.conn, q.call.received.Add(time.Duration(q.req.MaxWaitMillis)*time.Millisecond)
 	soon := time.Now().Add(unwatched)
-	if !soon.Before(until) {
-		q.waitUntil(c.ctx, until)
-		return
+	if soon.After(until) {
+		soon = until
 	}
-	if q.waitUntil(c.ctx, soon) {
+	if q.waitUntil(c.ctx, soon) || soon.Equal(until) {
 		return
 	}
 	var watched context.Context

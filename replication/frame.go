@@ -16,7 +16,7 @@ type frame struct {
 // alignFrom is from how many bytes on a batch is padded: what is padded, half a page, shall be little beside it.
 const alignFrom = 64 << 10
 
-// align pads the entry that begins at, so that the chunk comes to lie in the follower's memory as it will on its disk, at the same place in a page: it need not be copied then
+// align pads the entry whose header begins at at, so that the chunk comes to lie in the follower's memory as it will on its disk, at the same place in a page: it need not be copied then
 // (vfs.File.WriteColdAt). Replicas store the same bytes at the same positions; where they do not, nothing but time is lost.
 func (f *frame) align(at int, c *log.Chunk) {
 	_, position, ok := c.File()

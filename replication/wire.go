@@ -339,7 +339,7 @@ func beginEntry(b []byte, term uint64, k log.Kind) []byte {
 	return append(appendNumbers(b, term), byte(k), 0, 0, 0, 0, 0, 0)
 }
 
-// padEntry appends so many bytes, less than a page, between the header of the entry that begins at and its data.
+// padEntry appends padding, less than a page, behind the header that begins at at.
 func padEntry(b []byte, at, padding int) []byte {
 	binary.BigEndian.PutUint16(b[at+9:], uint16(padding))
 	return append(b, make([]byte, padding)...)

@@ -47,6 +47,11 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 	}
 	pooled := aligned.Get().(*[]byte)
 	defer aligned.Put(pooled)
+	return f.writeCold(buffers, position, total, *pooled)
+}
+
+// writeCold writes the buffers, of total bytes, with staging for what must be copied.
+func (f *osFile) writeCold(buffers [][]byte, position, total int64, staging []byte) (written int64, err error) {
 	rest := advance(append([][]byte(nil), buffers...), 0)
 	for written < total {
 		at, left := position+written, total-written
@@ -56,11 +61,11 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 		}
 		var n int
 		if in := at % block; in != 0 || left < block {
-			end := (*pooled)[:min(left, block-in)]
+			end := staging[:min(left, block-in)]
 			fill(end, rest)
 			n, err = f.WriteAt(end, at)
 		} else {
-			n, err = f.writeBlocks(gather(rest, left&^(block-1), *pooled), at)
+			n, err = f.writeBlocks(gather(rest, left&^(block-1), staging), at)
 		}
 		written += int64(n)
 		if err != nil {
