@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"math"
+	"path"
 	"time"
 )
 
@@ -164,7 +165,7 @@ func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control, cold b
 			if err := l.rollLocked(); err != nil {
 				return err
 			}
-			run.segment = l.view.Load().active()
+			run.segment, run.first = l.view.Load().active(), k
 			run.begin()
 		}
 		places[k].segment, places[k].position = run.segment, run.position
@@ -175,12 +176,30 @@ func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control, cold b
 		return err
 	}
 	if run.written && l.config.SyncOnAppend {
-		if err := l.syncActive(run.segment); err != nil {
+		if err := l.secureLocked(&run, entries[run.first:]); err != nil {
 			return err
 		}
 	}
 	l.publishLocked(places, l.config.SyncOnAppend && (run.written || l.synced.Load() == l.end.Load()))
 	return l.afterAppendLocked(run.segment, control)
+}
+
+// secureLocked makes what a run has written to its present segment durable: in the journal if it is little, which then takes care that it becomes durable in the segment.
+func (l *Log) secureLocked(r *run, entries []Entry) error {
+	if l.journal != nil && r.position-r.begun <= journalLimit {
+		for k := range entries {
+			if entries[k].Kind == KindBatch {
+				l.buffers = append(l.buffers, entries[k].Data)
+			}
+		}
+		ok := l.journal.Write(l.owner, path.Base(r.segment.path), journaled{l, r.segment}, r.begun, l.buffers)
+		clear(l.buffers) // do not keep the caller's memory
+		l.buffers = l.buffers[:0]
+		if ok {
+			return nil
+		}
+	}
+	return l.syncActive(r.segment)
 }
 
 func (l *Log) syncActive(s *segment) error {
@@ -235,6 +254,8 @@ const (
 	gatherLimit = 32 << 10
 	// coldFrom is from where writing around the page cache is cheaper than through it (docs/decisions/0018).
 	coldFrom = 256 << 10
+	// journalLimit is up to which size an append goes through the journal: beyond it writing it twice costs more than an fdatasync of its own (docs/decisions/0020).
+	journalLimit = 32 << 10
 	// warmAfterRead is how much is written through the page cache after somebody read the end of the log.
 	warmAfterRead = 64 << 20
 )
@@ -257,7 +278,9 @@ type run struct {
 	log      *Log
 	segment  *segment
 	cold     bool
-	from     int64 // where the run begins
+	first    int   // which entry is the first of this segment's
+	begun    int64 // where the segment ended before
+	from     int64 // where the next write begins
 	position int64 // where the next batch goes
 	next     Offset
 	written  bool // something was written to the present segment
@@ -265,7 +288,7 @@ type run struct {
 
 func (r *run) begin() {
 	r.from, r.next = r.segment.extent.get()
-	r.position = r.from
+	r.begun, r.position = r.from, r.from
 	r.written = false
 	r.log.buffers = r.log.buffers[:0]
 }

@@ -173,6 +173,9 @@ func (l *Log) prepareSwap(end Offset) error {
 	if l.points.current.base < end {
 		return errInterrupted
 	}
+	if err := l.leaveJournalLocked(); err != nil {
+		return l.fail(err)
+	}
 	if err := l.points.lower(l.points.current); err != nil {
 		return l.fail(err)
 	}

@@ -93,7 +93,7 @@ func (h *history) compact() {
 	}
 	what := fmt.Sprintf("compact %d to %d", o.From, o.To)
 	options := h.options
-	options.FS = h.fs.Clone()
+	options.FS, options.Journal = h.fs.Clone(), nil
 	l, err := Open(modelDir, options)
 	if err != nil {
 		h.t.Fatal(err)

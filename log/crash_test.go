@@ -54,6 +54,10 @@ func (h *history) cutPower(left *vfs.Memory, depth int, thorough bool) {
 			}
 		})
 	}
+	if h.journaled {
+		options.Journal = openTestJournal(h.t, left)
+		defer func() { _ = options.Journal.Close() }()
+	}
 	l, err := Open(modelDir, options)
 	if err != nil {
 		h.t.Fatalf("open after a power cut in %q: %v", h.current(), err)

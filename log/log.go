@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
+	"github.com/barnabas-log/barnabas/log/journal"
 )
 
 // Log is the segment log of one partition. See doc.go for the contract.
@@ -18,6 +19,8 @@ type Log struct {
 	slots   chan struct{}
 	metrics *Metrics
 	remover *Remover
+	journal *journal.Journal // nil: there is none
+	owner   string           // this log's name in it
 	// sameBoot is Options.SameBoot.
 	sameBoot bool
 	// deleteDelay is config.DeleteDelay, for those who do not hold mu.
@@ -189,7 +192,11 @@ func (l *Log) Close() error {
 	}
 	var err error
 	if l.Err() == nil {
-		err = l.syncLocked()
+		if err = l.syncLocked(); err == nil {
+			if err = l.leaveJournalLocked(); err != nil {
+				err = l.fail(err)
+			}
+		}
 	}
 	l.closed.Store(true)
 	for _, s := range l.view.Load().segments {

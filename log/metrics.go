@@ -12,6 +12,7 @@ type Metrics struct {
 	appendBatches   metrics.Histogram
 	appendedBytes   metrics.Counter
 	appendedRecords metrics.Counter
+	journalBytes    metrics.Counter
 	deletedSegments metrics.Counter
 	deletedBytes    metrics.Counter
 	checkpoints     metrics.Counter
@@ -25,11 +26,12 @@ type Metrics struct {
 // NewMetrics makes the figures, once for a registry.
 func NewMetrics(r *metrics.Registry) *Metrics {
 	return &Metrics{
-		fsync: r.Histogram("log_fsync_seconds", "How long the disk took to make the records of a segment durable.", metrics.Latencies()),
+		fsync: r.Histogram("log_fsync_seconds", "How long the disk took to make the records of a segment, or a group of small appends in the journal, durable.", metrics.Latencies()),
 		appendBatches: r.Histogram("log_append_batches", "How many batches were written together, with one write and one fsync.",
 			metrics.Powers(1, 10)),
 		appendedBytes:   r.Counter("log_appended_bytes_total", "Bytes of record batches written, on leaders and followers."),
 		appendedRecords: r.Counter("log_appended_records_total", "Records written, on leaders and followers."),
+		journalBytes:    r.Counter("log_journal_bytes_total", "Bytes written to the journals in which small appends of many partitions become durable together."),
 		deletedSegments: r.Counter("log_deleted_segments_total", "Segments deleted because retention or DeleteRecords moved the log's start past them."),
 		deletedBytes:    r.Counter("log_deleted_bytes_total", "Bytes of the segments deleted."),
 		checkpoints:     r.Counter("log_checkpoints_total", "Checkpoints written."),

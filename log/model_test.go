@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
+	"github.com/barnabas-log/barnabas/log/journal"
 	"github.com/barnabas-log/barnabas/log/record"
 )
 
@@ -353,6 +354,7 @@ type history struct {
 	// before and after frame the operation in flight, for whoever looks at the disk in the middle of it.
 	before, after *model
 	removing      bool   // files are removed in the background
+	journaled     bool   // there is a journal
 	trimming      bool   // after is not known yet: what is dropped is the log's choice
 	synced        Offset // below this nothing may be lost
 	durable       Index  // up to this nothing may be lost
@@ -367,6 +369,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.fs.SyncDir("/")
 	h.options = Options{FS: h.fs, Config: h.g.config(), noFlusher: seed%2 == 0}
 	h.removing = seed%3 == 0
+	h.journaled = seed%5 > 1
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d, config %+v", seed, h.options.Config)
@@ -385,11 +388,25 @@ func (h *history) open() {
 		h.options.Remover = NewRemover(h.fs, nil)
 		h.t.Cleanup(h.options.Remover.Close)
 	}
+	if h.journaled && h.options.Journal == nil {
+		h.options.Journal = openTestJournal(h.t, h.fs)
+	}
 	l, err := Open(modelDir, h.options)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.log = l
+}
+
+// openTestJournal opens a small journal that does everything on the goroutine at hand.
+func openTestJournal(t *testing.T, files vfs.FS) *journal.Journal {
+	t.Helper()
+	j, err := journal.Open("/data", journal.Options{FS: files, Smallest: 32 << 10, Largest: 64 << 10, Inline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() }) // of a disk that is long gone
+	return j
 }
 
 // step does one random operation. crash tells it to cut the power now and then.
@@ -422,6 +439,10 @@ func (h *history) step(crash bool) {
 	case n < 93:
 		h.do("reopen", h.model.clone(), func() error {
 			err := h.log.Close()
+			if err == nil && h.journaled && h.g.r.IntN(2) == 0 {
+				err = h.options.Journal.Close()
+				h.options.Journal = nil
+			}
 			h.options.Config = h.g.config()
 			h.open()
 			return err
@@ -505,6 +526,7 @@ func (h *history) crash(fs *vfs.Memory) {
 	old := h.log
 	h.fs = fs
 	h.options.FS = fs
+	h.options.Journal = nil
 	h.options.Config = h.g.config()
 	h.open()
 	old.Close()

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
+	"github.com/barnabas-log/barnabas/log/journal"
 )
 
 // Config is what may change while a log is open. Units are in the names; zero values mean Kafka's defaults.
@@ -46,6 +47,9 @@ type Options struct {
 	SyncSlots chan struct{}
 	// Metrics counts what the log does, nil for nobody. Logs of a node share one.
 	Metrics *Metrics
+
+	// Journal makes small appends of many logs durable together. Logs under its root share one; nil, and for a log elsewhere: each syncs its own files.
+	Journal *journal.Journal
 
 	// Remover removes the files of segments that are gone, in the background. Logs of a node share one; nil: they are removed at once.
 	Remover *Remover

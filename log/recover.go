@@ -25,7 +25,11 @@ func Open(dir string, opts Options) (*Log, error) {
 	l.deleteDelay.Store(int64(opts.Config.DeleteDelay))
 	l.ctl = ctlFile{fs: l.fs, path: path.Join(dir, ctlName)}
 	l.points = pointFile{fs: l.fs, path: path.Join(dir, recoveryName)}
-	if err := l.open(); err != nil {
+	err := l.attachJournal(opts.Journal)
+	if err == nil {
+		err = l.open()
+	}
+	if err != nil {
 		if v := l.view.Load(); v != nil {
 			for _, s := range v.segments {
 				s.retire()

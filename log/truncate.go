@@ -37,6 +37,9 @@ func (l *Log) TruncateSuffix(i Index) error {
 }
 
 func (l *Log) truncateLocked(i Index) error {
+	if err := l.leaveJournalLocked(); err != nil {
+		return err
+	}
 	list := *l.controls.Load()
 	first, k, position := list.batchFrom(i), -1, int64(0)
 	end := l.EndOffset()
@@ -237,6 +240,9 @@ func (l *Log) Reset(floor Floor) error {
 }
 
 func (l *Log) resetLocked(floor Floor) error {
+	if err := l.leaveJournalLocked(); err != nil {
+		return err
+	}
 	floor.Configuration = slices.Clone(floor.Configuration)
 	floor.State = slices.Clone(floor.State)
 	m := &manifest{resetting: true, floor: floor}

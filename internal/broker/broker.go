@@ -101,6 +101,7 @@ func (b *Broker) open(ctx context.Context, level *zap.AtomicLevel) error {
 	if err := b.observe(); err != nil {
 		return err
 	}
+	b.openJournals()
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.leaders, b.members, b.refetcher, b.orphans = newLeaders(b), newMembers(b), newRefetcher(b), newOrphans(b)

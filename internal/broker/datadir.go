@@ -15,6 +15,7 @@ import (
 
 	"github.com/barnabas-log/barnabas/internal/config"
 	"github.com/barnabas-log/barnabas/internal/vfs"
+	"github.com/barnabas-log/barnabas/log/journal"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,10 +26,12 @@ type dataDir struct {
 	node int32
 	room room
 
-	mu     sync.Mutex // guards following
-	lock   *directoryLock
-	id     string // directory.id; "" until it was in service for the first time
-	failed error
+	mu      sync.Mutex // guards following
+	lock    *directoryLock
+	id      string // directory.id; "" until it was in service for the first time
+	failed  error
+	journal *journal.Journal // nil: not opened, or there is none
+	unread  error            // why the journal could not be opened
 }
 
 func newDataDir(path string, node int32, reserve int64, measure func(string) (volume, error)) (*dataDir, error) {
@@ -118,6 +121,9 @@ func (d *dataDir) check() error {
 	if d.failed = d.lock.check(d.path); d.failed == nil {
 		d.failed = d.room.look()
 	}
+	if d.failed == nil {
+		d.failed = d.unread
+	}
 	return d.failed
 }
 
@@ -127,9 +133,12 @@ func (d *dataDir) leave() error {
 	if d.lock == nil {
 		return nil
 	}
-	lock := d.lock
-	d.lock = nil
-	return lock.release()
+	lock, journal := d.lock, d.journal
+	d.lock, d.journal = nil, nil
+	if journal == nil {
+		return lock.release()
+	}
+	return errors.Join(journal.Close(), lock.release())
 }
 
 // identityName is the file with a directory's id, in the form that Kafka gives it.

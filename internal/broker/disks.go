@@ -91,7 +91,7 @@ func (b *Broker) watchDisk(d *dataDir) {
 
 // reenter tries to put a directory back into service.
 func (b *Broker) reenter(d *dataDir) {
-	if d.reenter() != nil || b.dirs.twin(d) != nil || d.check() != nil {
+	if d.reenter() != nil || b.dirs.twin(d) != nil || b.openJournal(d) != nil || d.check() != nil {
 		return
 	}
 	if slices.Contains(b.dirs.data, d) {

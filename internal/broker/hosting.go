@@ -199,7 +199,7 @@ func (h *hosting) tryOpen(r *replica, image *metadata.Image) error {
 		return err
 	}
 	l, err := log.Open(r.dir, log.Options{Config: config.Log, FS: h.b.opts.FS, Logger: logger, SyncSlots: h.syncs,
-		SameBoot: h.b.sameBoot && phase(h.b.phase.Load()) == starting, Remover: h.remover, Metrics: h.b.observed.log})
+		SameBoot: h.b.sameBoot && phase(h.b.phase.Load()) == starting, Remover: h.remover, Metrics: h.b.observed.log, Journal: r.home.journalOf()})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}

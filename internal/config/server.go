@@ -61,6 +61,7 @@ type Server struct {
 	HTTPAsked bool   // somebody asked for HTTP there: a port that is taken is an error
 
 	Fsync                  Fsync
+	JournalBytes           int64 // of one data directory
 	RetentionCheckInterval time.Duration
 	Compact                bool // log.cleaner.enable
 	CompactBackoff         time.Duration
@@ -286,6 +287,7 @@ func (s *Server) fill(v *values) {
 
 	s.http(v)
 	s.Fsync = Fsync(v.get("barnabas.fsync"))
+	s.JournalBytes = v.long("barnabas.journal.bytes")
 	s.RetentionCheckInterval = v.milliseconds("log.retention.check.interval.ms")
 	s.Compact = v.bool("log.cleaner.enable")
 	s.CompactBackoff = v.milliseconds("log.cleaner.backoff.ms")

@@ -71,6 +71,10 @@ var serverTable = append([]*Definition{
 			"and is lost if that majority loses power at the same time.",
 		Note: "Our own name."},
 
+	{section: "Durability", Name: "barnabas.journal.bytes", Type: Long, Default: "536870912", check: atLeast(0),
+		Doc: "How large the journal of a data directory may become, in which small appends of many partitions become durable together, with one fsync for all that wait. It begins with 32 MiB and grows where " +
+			"it is written fast. 0: no journal, every partition syncs its own file. Only with `barnabas.fsync=acknowledge`.",
+		Note: "Our own name."},
 	{section: "Durability", Name: "barnabas.scrub.bytes.per.second", Type: Long, Default: "4194304", check: atLeast(0),
 		Doc:  "How fast a node reads its segments again in the background, to find what has changed on the disk since it was written. What is damaged is fetched anew from another replica. 0 reads nothing.",
 		Note: "Our own name."},

@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// block is what O_DIRECT wants positions, lengths and memory to be multiples of: no disk or file system in use wants more.
-	block = 4096
 	// staging is how many bytes are copied at most for one write.
 	staging = 1 << 20
 	// mostVectors is how many ranges of memory one write may consist of.
@@ -26,14 +23,9 @@ const (
 
 // aligned is memory for what does not lie in memory as it will on the disk.
 var aligned = sync.Pool{New: func() any {
-	b := make([]byte, staging+block-1)
-	at := -misaligned(b) & (block - 1)
-	b = b[at : at+staging]
+	b := Aligned(staging)
 	return &b
 }}
-
-// misaligned is how far b begins behind a multiple of block.
-func misaligned(b []byte) int { return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (block - 1)) }
 
 // WriteColdAt writes whole blocks with O_DIRECT, and the ends of the range as usual. A buffer that lies in memory as it will on the disk, at the same place in a block, is written from there; others are
 // copied to memory that is aligned. Not at the same time as Close or another WriteColdAt.
@@ -42,7 +34,7 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 	for _, b := range buffers {
 		total += int64(len(b))
 	}
-	if total < 2*block || !f.openDirect() {
+	if total < block || !f.openDirect() {
 		return f.WritevAt(buffers, position)
 	}
 	pooled := aligned.Get().(*[]byte)

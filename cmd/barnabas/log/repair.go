@@ -169,13 +169,14 @@ func hostedDir(data, topic, number string) (string, error) {
 	return "", cli.Usagef("there are several: %s", strings.Join(dirs, ", "))
 }
 
-// stopped makes sure that no node has the directory open, and keeps one from starting meanwhile.
+// stopped makes sure that no node has the directory open, and keeps one from starting meanwhile. What the journal of a node that did not end well holds is put where it belongs.
 func stopped(dir string, offline bool) (unlock func(), err error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	name := filepath.Join(absolute, "..", "..", "..", "node.lock")
+	root := filepath.Join(absolute, "..", "..", "..")
+	name := filepath.Join(root, "node.lock")
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return func() {}, nil // not in a node's data
@@ -194,6 +195,14 @@ func stopped(dir string, offline bool) (unlock func(), err error) {
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	j, err := segments.OpenJournal(root, segments.JournalOptions{})
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
 }
