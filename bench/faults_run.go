@@ -92,7 +92,9 @@ func (s *suffering) phase(ctx context.Context, start bool) error {
 		return err
 	}
 	at.noticed = time.Since(begun)
-	if len(s.trial.cluster.nodes) == 1 && !s.damage.rebuilt {
+	if strings.HasPrefix(at.message, "put back from the journal") {
+		at.followed = "put back from the journal"
+	} else if len(s.trial.cluster.nodes) == 1 && !s.damage.rebuilt {
 		if s.damage.name == "cut-active" { // what was written between the look at the file and the damage is lost too
 			w.lost.to = max(w.lost.to, s.lastAcknowledged())
 		}

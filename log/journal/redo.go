@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -283,6 +284,7 @@ type writer struct {
 	root   string
 	logger *zap.Logger
 	open   map[string]*written
+	there  []byte // scratch
 }
 
 // written is a file that was opened for it. file is nil if it is not there.
@@ -290,6 +292,7 @@ type written struct {
 	file vfs.File
 	size int64
 	told bool
+	back int // bytes that were not there
 }
 
 // write does one again. What belongs into a file that is not there is left: the file was removed. What belongs behind the end of one is, too: that is damage, which is found by who knows what
@@ -319,7 +322,14 @@ func (w *writer) write(r record) error {
 	if f.file == nil || r.position > f.size {
 		return nil
 	}
-	if _, err := f.file.WriteAt(r.data, r.position); err != nil {
+	w.there = slices.Grow(w.there[:0], len(r.data))[:len(r.data)]
+	if err := readFull(f.file, w.there, r.position); err != nil {
+		return err
+	}
+	if !bytes.Equal(w.there, r.data) {
+		f.back += len(r.data)
+	}
+	if _, err := f.file.WriteAt(r.data, r.position); err != nil { // also what is there: the disk may not have it
 		return err
 	}
 	f.size = max(f.size, r.position+int64(len(r.data)))
@@ -347,6 +357,9 @@ func (w *writer) finish() error {
 	for name, f := range w.open {
 		if f.file != nil {
 			err = errors.Join(err, f.file.Sync(), f.file.Close())
+		}
+		if f.back > 0 {
+			w.logger.Info("put back from the journal, as after a power cut", zap.String("file", name), zap.Int("bytes", f.back))
 		}
 		delete(w.open, name)
 	}
