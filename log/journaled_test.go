@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -128,5 +129,22 @@ func TestALogElsewhereHasNoJournal(t *testing.T) {
 	appendBatches(t, l, 3)
 	if memory.OnSync(nil); synced != 3 {
 		t.Fatal(fmt.Sprint(synced))
+	}
+}
+
+// TestASyncThatFailedGoesOnToFail: the system tells of it once, and whoever asks next must not take the segment for durable.
+func TestASyncThatFailedGoesOnToFail(t *testing.T) {
+	failing := vfs.NewFailing(vfs.NewMemory())
+	l, _ := journaledLog(t, failing)
+	s := l.view.Load().active()
+	failing.FailNth(vfs.Sync, 1)
+	if err := s.syncData(); !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	if err := (journaled{l, s}).Settle(); !errors.Is(err, vfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	if !errors.Is(l.Err(), ErrFailed) {
+		t.Fatal("the log goes on")
 	}
 }

@@ -42,9 +42,12 @@ type segment struct {
 	hints [8]atomic.Uint64
 
 	opened *openFiles
-	file   atomic.Pointer[handle]
-	mu     sync.Mutex // guards the opening of file
-	fate   atomic.Int32
+	// syncMu is held across every fsync of the .log file, and guards syncErr: the system says once that it failed to write, and to whoever asks first.
+	syncMu  sync.Mutex
+	syncErr error
+	file    atomic.Pointer[handle]
+	mu      sync.Mutex // guards the opening of file
+	fate    atomic.Int32
 
 	// The writer's own.
 	sinceIndex int64 // bytes since the batch of the last index entry, that batch included
@@ -379,12 +382,19 @@ func (s *segment) syncAll() error {
 	return nil
 }
 
+// syncData makes the .log file durable. Once that has failed it fails for ever.
 func (s *segment) syncData() error {
 	h, err := s.pin()
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.file.Sync(), h.release())
+	s.syncMu.Lock()
+	if s.syncErr == nil {
+		s.syncErr = h.file.Sync()
+	}
+	err = s.syncErr
+	s.syncMu.Unlock()
+	return errors.Join(err, h.release())
 }
 
 // hint gives the position at which a reader stopped that read up to o.

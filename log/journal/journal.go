@@ -106,7 +106,7 @@ type file struct {
 	dirty    map[Target]string // what holds writes that are not yet where they belong, and its owner
 	clean    bool              // may be written over
 	settling bool
-	tried    time.Time
+	failed   time.Time // when not everything could be settled; zero: all was
 }
 
 // group is what is written together.

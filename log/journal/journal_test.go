@@ -18,7 +18,11 @@ import (
 
 // TestPowerCutAtEverySync cuts the power around every fsync of random histories.
 func TestPowerCutAtEverySync(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := 6
+	if long() {
+		seeds = 200
+	}
+	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			memory := newMemory(3)
 			w := newWorld(t, memory, seed, 3)
@@ -48,43 +52,51 @@ func TestPowerCutAtEverySync(t *testing.T) {
 
 // TestEveryFailingCallLosesNothing fails the Nth call to the file system, for every N. Whatever fails, what was acknowledged is there after the power was cut.
 func TestEveryFailingCallLosesNothing(t *testing.T) {
-	for lose, stride := range map[bool]int{false: 3, true: 1} {
-		for n := 1; ; n += stride {
-			memory := newMemory(3)
-			failing := vfs.NewFailing(memory)
-			failing.LoseWrites = lose
-			w := newWorld(t, failing, 7, 3)
-			failing.FailNth(vfs.Changes|vfs.Open, n)
-			if w.open() != nil {
-				continue
+	seeds := 1
+	if long() {
+		seeds = 30
+	}
+	for seed := range uint64(seeds) {
+		for lose, stride := range map[bool]int{false: 3, true: 1} {
+			n := 1
+			for failNth(t, seed, n, lose) {
+				n += stride
 			}
-			for range 60 {
-				w.step()
+			if n < 100 {
+				t.Fatal("too few calls:", n)
 			}
-			tripped := failing.Tripped()
-			failing.FailWhen(nil)
-			w.verify(memory.CrashClone(w.r))
-			for _, p := range w.parts { // who has failed is opened anew
-				if err := w.j.Attach(p.owner); err != nil && !errors.Is(err, errClosed) {
-					t.Fatalf("call %d: %v", n, err)
-				}
-				if p.failed != nil && w.j.state != closed {
-					p.failed = nil
-					p.content = p.content[:p.acked]
-					if p.changes = false; p.do(vfs.File.Sync) != nil {
-						t.Fatal(p.failed)
-					}
-				}
-			}
-			if !tripped {
-				if n < 100 {
-					t.Fatal("too few calls:", n)
-				}
-				break
-			}
-			w.j.Close()
 		}
 	}
+}
+
+// failNth says whether there was an nth call to fail.
+func failNth(t *testing.T, seed uint64, n int, lose bool) (tripped bool) {
+	memory := newMemory(3)
+	failing := vfs.NewFailing(memory)
+	failing.LoseWrites = lose
+	w := newWorld(t, failing, seed, 3)
+	failing.FailNth(vfs.Changes|vfs.Open, n)
+	if w.open() != nil {
+		return true
+	}
+	for range 60 {
+		w.step()
+	}
+	tripped = failing.Tripped()
+	failing.FailWhen(nil)
+	w.verify(memory.CrashClone(w.r))
+	for _, p := range w.parts { // who has failed is opened anew
+		if err := w.j.Attach(p.owner); err != nil && !errors.Is(err, errClosed) {
+			t.Fatalf("call %d: %v", n, err)
+		}
+		if p.failed != nil && w.j.state != closed {
+			p.failed = nil
+			p.content, p.changes = p.content[:p.acked], false
+			must(t, p.do(vfs.File.Sync))
+		}
+	}
+	_ = w.j.Close() // which may have failed
+	return tripped
 }
 
 // TestAFailureIsMendedByWhoComesAnew: after a failure nobody uses the journal, until somebody's files are opened anew.
@@ -316,4 +328,27 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAFileThatFillsAgainAtOnceIsSettledAgain, however little time has passed.
+func TestAFileThatFillsAgainAtOnceIsSettledAgain(t *testing.T) {
+	w := newWorld(t, newMemory(1), 1, 1)
+	must(t, w.open())
+	must(t, w.parts[0].add(10)) // has the files made
+	w.j.o.Inline = false
+	begun := w.j.generation
+	for n := 0; w.j.generation < begun+6; n++ {
+		if !w.j.Write("p0", partName, w.parts[0], 0, [][]byte{make([]byte, 10)}) {
+			t.Fatal("the journal is not used, at write", n)
+		}
+		w.j.awaitRoom()
+		w.j.mu.Lock()
+		clean := w.j.files[0].clean || w.j.files[1].clean
+		w.j.mu.Unlock()
+		if !clean {
+			t.Fatal("a full file is not settled, at write", n)
+		}
+	}
+	must(t, w.j.Forget("p0"))
+	must(t, w.j.Close())
 }

@@ -253,18 +253,16 @@ func (j *Journal) redo(only string) (err error) {
 	return nil
 }
 
-// empty makes the files hold nothing, the older one first: what it holds means something only together with what follows. The generation stays, for what is left if that fails.
+// empty makes the files hold nothing, the older one first: what it holds means something only together with what follows. One that seems to hold nothing is no exception: the disk may still have
+// what it held before. The generation stays, for what is left if this fails.
 func (j *Journal) empty() error {
 	all, err := j.sources()
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
-		if s.pass.key == 0 {
-			continue
-		}
 		header := make([]byte, block)
-		pass{generation: s.pass.generation}.putHeader(header)
+		pass{generation: j.generation}.putHeader(header)
 		if _, err = s.file.WriteAt(header, 0); err == nil {
 			err = s.file.Sync()
 		}

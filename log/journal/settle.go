@@ -25,7 +25,7 @@ const (
 func (j *Journal) settle(f *file) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if f.settling || j.state == closed || time.Since(f.tried) < again && !j.o.Inline {
+	if f.settling || j.state == closed || time.Since(f.failed) < again && !j.o.Inline {
 		return
 	}
 	f.settling = true
@@ -46,7 +46,11 @@ func (j *Journal) settle(f *file) {
 		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		f.settling, f.clean, f.tried = false, done, time.Now()
+		if f.settling, f.clean = false, done; done {
+			f.failed = time.Time{}
+		} else {
+			f.failed = time.Now()
+		}
 		j.settled.Broadcast()
 	})
 }
@@ -123,7 +127,9 @@ func (j *Journal) makeFiles() {
 	defer j.mu.Unlock()
 	defer j.settled.Broadcast()
 	if err != nil {
-		j.broken = err
+		if j.broken = err; j.state == making {
+			j.state = absent
+		}
 		j.o.Logger.Error("no journal could be made: every partition syncs its own files", zap.String("directory", j.root), zap.Error(err))
 		return
 	}

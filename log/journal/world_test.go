@@ -82,7 +82,9 @@ func (p *part) do(f func(vfs.File) error) error {
 		err = f(file)
 		file.Close()
 	}
-	p.failed = err
+	if p.failed == nil { // it may have failed meanwhile, being settled
+		p.failed = err
+	}
 	return err
 }
 
