@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,7 +46,7 @@ func (l *Log) attachJournal(j *journal.Journal) error {
 	if j == nil {
 		return nil
 	}
-	owner, ok := j.Owner(path.Clean(l.dir))
+	owner, ok := j.Owner(l.dir)
 	if !ok {
 		return nil
 	}

@@ -30,16 +30,19 @@ type dataDir struct {
 	lock    *directoryLock
 	id      string // directory.id; "" until it was in service for the first time
 	failed  error
-	journal *journal.Journal // nil: not opened, or there is none
-	unread  error            // why the journal could not be opened
+	journal *journal.Journal // nil: not opened, or there shall be none
+	unread  error            // why the journal was not opened: nobody may look at partitions then; nil once it was
 }
+
+// errUnread is why partitions are not opened before the journal was.
+var errUnread = errors.New("what its journal holds has not been put back yet")
 
 func newDataDir(path string, node int32, reserve int64, measure func(string) (volume, error)) (*dataDir, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", path, err)
 	}
-	return &dataDir{path: absolute, node: node, room: room{path: absolute, reserve: reserve, measure: measure}}, nil
+	return &dataDir{path: absolute, node: node, unread: errUnread, room: room{path: absolute, reserve: reserve, measure: measure}}, nil
 }
 
 // topics is where the directories of topics lie.
@@ -54,7 +57,10 @@ func (d *dataDir) replicaDir(topic string, p place) string {
 func (d *dataDir) err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.failed
+	if d.failed != nil {
+		return d.failed
+	}
+	return d.unread
 }
 
 // identity is the directory's id, "" when it was never in service since the node started.
@@ -121,10 +127,10 @@ func (d *dataDir) check() error {
 	if d.failed = d.lock.check(d.path); d.failed == nil {
 		d.failed = d.room.look()
 	}
-	if d.failed == nil {
-		d.failed = d.unread
+	if d.failed != nil {
+		return d.failed
 	}
-	return d.failed
+	return d.unread
 }
 
 func (d *dataDir) leave() error {
@@ -134,7 +140,7 @@ func (d *dataDir) leave() error {
 		return nil
 	}
 	lock, journal := d.lock, d.journal
-	d.lock, d.journal = nil, nil
+	d.lock, d.journal, d.unread = nil, nil, errUnread
 	if journal == nil {
 		return lock.release()
 	}

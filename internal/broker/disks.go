@@ -25,9 +25,7 @@ func (b *Broker) openDirs() (err error) {
 		return err
 	}
 	for _, d := range b.dirs.all() {
-		if d.err() == nil {
-			_ = d.check() // a file system that takes no writes shows at the first one
-		}
+		_ = d.check() // a file system that takes no writes shows at the first one
 	}
 	b.promises, err = promisesIn(b.dirs.meta)
 	return err

@@ -10,8 +10,8 @@ import (
 
 // openJournals opens the journals of the data directories that are in service, before anybody looks at the partitions in them. One whose journal cannot be done again is out of service.
 func (b *Broker) openJournals() {
-	for _, d := range b.dirs.data {
-		if d.err() != nil {
+	for _, d := range b.dirs.all() {
+		if d.err() != errUnread { // it is out of service, which was said
 			continue
 		}
 		if err := b.openJournal(d); err != nil {
@@ -24,8 +24,8 @@ func (b *Broker) openJournals() {
 func (b *Broker) openJournal(d *dataDir) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.journal != nil {
-		return nil
+	if d.lock == nil || d.failed != nil || d.journal != nil {
+		return d.failed
 	}
 	j, err := log.OpenJournal(d.path, log.JournalOptions{Bytes: b.config.JournalBytes, FS: b.files(), Logger: b.logger, Metrics: b.observed.log,
 		Room: func(bytes int64) bool { return d.room.take(int(bytes), false) == nil }})
@@ -36,9 +36,6 @@ func (b *Broker) openJournal(d *dataDir) error {
 		err = fmt.Errorf("data directory %s: %w", d.path, err)
 	}
 	d.journal, d.unread = j, err
-	if d.failed == nil {
-		d.failed = err
-	}
 	return err
 }
 

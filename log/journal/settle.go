@@ -58,9 +58,6 @@ func (j *Journal) settle(f *file) {
 func (j *Journal) settleAll(f *file, targets []Target) {
 	var work errgroup.Group
 	work.SetLimit(settleLimit)
-	if j.o.Inline {
-		work.SetLimit(1)
-	}
 	for _, t := range targets {
 		settle := func() error {
 			if err := t.Settle(); err != nil {

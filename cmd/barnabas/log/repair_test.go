@@ -3,6 +3,7 @@ package log
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -144,4 +145,32 @@ func TestImportRefusesWhatItCannotKeep(t *testing.T) {
 // sum makes the checksum right again.
 func sum(b []byte) {
 	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// TestRepairPutsBackWhatTheJournalHolds: after a power cut a segment may lack what was acknowledged.
+func TestRepairPutsBackWhatTheJournalHolds(t *testing.T) {
+	data, partition := withConfiguration(t, 3)
+	if err := os.WriteFile(filepath.Join(data, "node.lock"), []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := segments.OpenJournal(data, segments.JournalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := segments.Open(partition, segments.Options{Config: segments.Config{SyncOnAppend: true}, Journal: j})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, before := filepath.Join(partition, "00000000000000000000.log"), int64(0)
+	for !j.Holds("topics/orders/0.id") { // its files are made in the background
+		before = l.Size()
+		if _, err := l.Append([]segments.Entry{{Index: l.LastIndex() + 1, Term: 5, Kind: segments.KindBatch, Data: batch(2, 9000)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := l.EndOffset()
+	if err := os.Truncate(path, before); err != nil { // and the node is gone
+		t.Fatal(err)
+	}
+	run(t, "repair", partition, "--write").Want(t, 0).Contains(t, fmt.Sprintf("offsets 0 to %d:", end), "0 offsets lost")
 }
