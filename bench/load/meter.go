@@ -43,8 +43,11 @@ func (m *Meter) Fail(err error) {
 
 // Broken says whether so much has failed, with nothing done, that going on is no use.
 func (m *Meter) Broken() bool {
+	if m.failed.Load() <= 100 { // asked before each record: without the lock
+		return false
+	}
 	records, _ := m.counted()
-	return m.failed.Load() > 100 && records == 0
+	return records == 0
 }
 
 // mark is the state at a point in time.

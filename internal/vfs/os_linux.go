@@ -12,8 +12,11 @@ const maxVectors = 1024
 // Sync is fdatasync: content and length, without the time stamps.
 func (f *osFile) Sync() error {
 	for {
-		err := unix.Fdatasync(int(f.File.Fd()))
-		if err != unix.EINTR {
+		switch err := fdatasync(f.File.Fd()); err {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
 			return err
 		}
 	}
