@@ -48,8 +48,8 @@ func TestEveryWorkloadRuns(t *testing.T) {
 			if o.Records == 0 || o.Failed > 0 || o.Bytes != o.Records*size {
 				t.Errorf("%+v", o)
 			}
-			rated, rebalances := spec.Rate > 0, spec.Kind == load.Rebalance
-			if rated != (o.Ack != nil) || (rated || rebalances) != (o.EndToEnd != nil) {
+			rated, read := spec.Rate > 0, spec.Kind == load.Latency || spec.Kind == load.Rebalance
+			if rated != (o.Ack != nil) || read != (o.EndToEnd != nil) {
 				t.Errorf("percentiles: %v, %v", o.Ack, o.EndToEnd)
 			}
 		})

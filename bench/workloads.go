@@ -37,6 +37,7 @@ func workloads() []load.Spec {
 		{Name: "raw-produce-100p", Kind: load.RawProduce, Clients: 2, Partitions: 100, Warm: warm},
 		{Name: "raw-produce-1000p", Kind: load.RawProduce, Clients: 2, Partitions: 1000, Warm: 2 * warm},
 		{Name: "raw-single-50c", Kind: load.RawProduce, Single: true, Clients: 50, Warm: warm},
+		{Name: "raw-latency", Kind: load.RawLatency, Warm: warm},
 		{Name: "raw-fetch", Kind: load.RawFetch, Partitions: 1, Warm: warm},
 		{Name: "raw-fetch-6c", Kind: load.RawFetch, Clients: 6, Warm: warm},
 	}
@@ -81,6 +82,7 @@ func plans() []plan {
 			{[]string{"produce", "consume", "single-50c", "latency"},
 				[]string{"barnabas", "barnabas-flush", "kafka", "kafka-fsync", "nats", "nats-sync", "rabbitmq", "redis", "redis-always"}},
 			{[]string{"raw-produce", "raw-fetch"}, []string{"barnabas", "barnabas-flush", "kafka", "kafka-fsync"}},
+			{[]string{"raw-latency"}, []string{"barnabas", "barnabas-flush", "kafka", "kafka-fsync", "nats", "nats-sync"}},
 			{[]string{"produce", "consume", "latency"}, []string{"barnabas3", "barnabas3-flush", "kafka3", "nats3", "nats3-sync"}},
 		}},
 	}

@@ -24,6 +24,11 @@ type Driver interface {
 	Close()
 }
 
+// RawDriver is a Driver that also has a producer without a client library: prepared requests on plain connections, for RawLatency.
+type RawDriver interface {
+	RawProducer(ctx context.Context) (Producer, error)
+}
+
 // Producer sends records. It is used by one goroutine.
 type Producer interface {
 	// Send sends value, which stays unchanged, to some partition and calls done once, from any goroutine, when the server has answered. It waits while too much is under way.

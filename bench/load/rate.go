@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,16 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 	ready := make(chan struct{})
 	var once sync.Once
 	var received atomic.Int64
-	for range r.spec.Readers {
+	count, connect := r.spec.Readers, r.driver.Producer
+	if r.spec.Kind == RawLatency {
+		raw, ok := r.driver.(RawDriver)
+		if !ok {
+			return nil, fmt.Errorf("prepared requests: %w", ErrUnsupported)
+		}
+		count, connect = 0, raw.RawProducer
+		close(ready)
+	}
+	for range count {
 		readers.Go(func() {
 			err := r.driver.Consume(reading, func(value []byte) {
 				now := time.Since(base)
@@ -37,7 +47,7 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 	}
 	defer readers.Wait()
 	defer endReading()
-	p, err := r.driver.Producer(ctx)
+	p, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +67,7 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	want := sent * int64(r.spec.Readers)
+	want := sent * int64(count)
 	for limit := time.Now().Add(5 * time.Second); received.Load() < want && time.Now().Before(limit); {
 		time.Sleep(time.Millisecond)
 	}
@@ -74,6 +84,11 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 func (r *run) awaitReader(ctx context.Context, p Producer, ready <-chan struct{}) {
 	value := make([]byte, r.spec.Size)
 	for range 500 {
+		select {
+		case <-ready:
+			return
+		default:
+		}
 		p.Send(ctx, value, func(error) {})
 		select {
 		case <-ready:

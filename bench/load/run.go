@@ -31,7 +31,7 @@ func Run(ctx context.Context, driver Driver, order Order) (o *Outcome, err error
 		o, err = r.produce(ctx)
 	case Consume:
 		o, err = r.consume(ctx)
-	case Latency:
+	case Latency, RawLatency:
 		o, err = r.latency(ctx)
 	case Mixed:
 		o, err = r.mixed(ctx)

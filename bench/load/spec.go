@@ -15,6 +15,7 @@ const (
 	Rebalance  = "rebalance"   // members of a consumer group leave and join; a record is one of those
 	RawProduce = "raw-produce" // prepared Kafka requests, pipelined on plain connections
 	RawFetch   = "raw-fetch"   // the same for fetching; the kernel drops the replies
+	RawLatency = "raw-latency" // one record at a fixed rate in prepared requests on plain connections, and no reader
 )
 
 // Spec is a workload.
@@ -49,7 +50,7 @@ func (s *Spec) EnsureDefaults() {
 	if s.Acks == "" {
 		s.Acks = "all"
 	}
-	if s.Kind == Latency {
+	if s.Kind == Latency || s.Kind == RawLatency {
 		set(&s.Rate, 1000)
 	}
 	if s.Preload == 0 && (s.Kind == Consume || s.Kind == RawFetch) {

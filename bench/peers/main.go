@@ -83,38 +83,5 @@ func serveNATS(config string) error {
 	return nil
 }
 
-// pending are sends whose answers come in order: one goroutine waits for each in turn.
-type pending[T any] struct {
-	queue chan answer[T]
-	ended chan struct{}
-}
-
-type answer[T any] struct {
-	value T
-	done  func(error)
-}
-
-func newPending[T any](limit int, wait func(T) error) *pending[T] {
-	p := &pending[T]{queue: make(chan answer[T], limit), ended: make(chan struct{})}
-	go func() {
-		defer close(p.ended)
-		for a := range p.queue {
-			a.done(wait(a.value))
-		}
-	}()
-	return p
-}
-
-func (p *pending[T]) add(value T, done func(error)) { p.queue <- answer[T]{value, done} }
-
-// close waits until everything is answered or ctx ends.
-func (p *pending[T]) close(ctx context.Context) {
-	close(p.queue)
-	select {
-	case <-p.ended:
-	case <-ctx.Done():
-	}
-}
-
 // window is how many records may be under way: 8 MB of them, and no more than the clients' libraries like.
 func window(size int) int { return min(4096, max(16, 8<<20/size)) }

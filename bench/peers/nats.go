@@ -96,14 +96,14 @@ func (d *natsDriver) Producer(context.Context) (load.Producer, error) {
 			return err
 		}
 	}
-	return &natsProducer{driver: d, conn: conn, js: js, pending: newPending(size, wait), next: rand.IntN(d.order.Spec.Partitions)}, nil
+	return &natsProducer{driver: d, conn: conn, js: js, pending: load.NewPending(size, wait), next: rand.IntN(d.order.Spec.Partitions)}, nil
 }
 
 type natsProducer struct {
 	driver  *natsDriver
 	conn    *nats.Conn
 	js      jetstream.JetStream
-	pending *pending[jetstream.PubAckFuture]
+	pending *load.Pending[jetstream.PubAckFuture]
 	next    int
 }
 
@@ -115,12 +115,12 @@ func (p *natsProducer) Send(ctx context.Context, value []byte, done func(error))
 		done(err)
 		return
 	}
-	p.pending.add(future, done)
+	p.pending.Add(future, done)
 }
 
 // Close waits for what is under way.
 func (p *natsProducer) Close(ctx context.Context) {
-	p.pending.close(ctx)
+	p.pending.Close(ctx)
 	p.conn.Close()
 }
 

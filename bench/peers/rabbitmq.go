@@ -82,7 +82,7 @@ func (d *rabbitDriver) Producer(context.Context) (load.Producer, error) {
 		return nil, err
 	}
 	p := &rabbitProducer{driver: d, conn: conn, ch: ch, next: rand.IntN(d.order.Spec.Partitions)}
-	p.pending = newPending(window(d.order.Spec.Size), func(c *amqp.DeferredConfirmation) error {
+	p.pending = load.NewPending(window(d.order.Spec.Size), func(c *amqp.DeferredConfirmation) error {
 		if !c.Wait() {
 			return errors.New("not confirmed")
 		}
@@ -95,7 +95,7 @@ type rabbitProducer struct {
 	driver  *rabbitDriver
 	conn    *amqp.Connection
 	ch      *amqp.Channel
-	pending *pending[*amqp.DeferredConfirmation]
+	pending *load.Pending[*amqp.DeferredConfirmation]
 	next    int
 }
 
@@ -108,12 +108,12 @@ func (p *rabbitProducer) Send(ctx context.Context, value []byte, done func(error
 		done(err)
 		return
 	}
-	p.pending.add(confirm, done)
+	p.pending.Add(confirm, done)
 }
 
 // Close waits for what is under way.
 func (p *rabbitProducer) Close(ctx context.Context) {
-	p.pending.close(ctx)
+	p.pending.Close(ctx)
 	_ = p.conn.Close()
 }
 

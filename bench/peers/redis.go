@@ -56,27 +56,33 @@ const pipelineLength = 256
 
 // Producer sends what is waiting as one pipeline; while that is under way, the next one gathers.
 func (d *redisDriver) Producer(context.Context) (load.Producer, error) {
-	p := &redisProducer{driver: d, client: d.connect(), queue: make(chan answer[[]byte], 4*pipelineLength), ended: make(chan struct{})}
+	p := &redisProducer{driver: d, client: d.connect(), queue: make(chan command, 4*pipelineLength), ended: make(chan struct{})}
 	go p.work()
 	return p, nil
+}
+
+// command is a record to be added.
+type command struct {
+	value []byte
+	done  func(error)
 }
 
 type redisProducer struct {
 	driver *redisDriver
 	client *redis.Client
-	queue  chan answer[[]byte]
+	queue  chan command
 	ended  chan struct{}
 	next   int
 }
 
 // Send queues the record.
 func (p *redisProducer) Send(_ context.Context, value []byte, done func(error)) {
-	p.queue <- answer[[]byte]{value, done}
+	p.queue <- command{value, done}
 }
 
 func (p *redisProducer) work() {
 	defer close(p.ended)
-	var group []answer[[]byte]
+	var group []command
 	for first := range p.queue {
 		group = append(group[:0], first)
 		for len(group) < pipelineLength {
@@ -94,7 +100,7 @@ func (p *redisProducer) work() {
 	}
 }
 
-func (p *redisProducer) send(group []answer[[]byte]) {
+func (p *redisProducer) send(group []command) {
 	ctx := context.Background()
 	pipe := p.client.Pipeline()
 	for _, a := range group {
