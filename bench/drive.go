@@ -50,7 +50,7 @@ func driveKafka(ctx context.Context, order load.Order) (*load.Outcome, error) {
 	return load.Run(ctx, driver, order)
 }
 
-// clientGC has the clients of every system collect their garbage less often than Go does on its own. What a client then takes does not depend on how full its buffer is, and so not on how fast the
+// clientGC has the clients of every system collect their garbage less often than Go does on its own. What a client takes then depends little on how full its buffer is, and so on how fast the
 // server is (docs/decisions/0021).
 const clientGC = "GOGC=400"
 
