@@ -53,7 +53,7 @@ bench: build ## our own figures, under 10 minutes; results and charts in bench/r
 	$(GO) run ./bench recovery --gb 1
 	$(GO) run ./bench short
 
-bench-peers: build ## side by side with Kafka, NATS JetStream, RabbitMQ and Redis, about 45 minutes; fetches them first
+bench-peers: build ## side by side with Kafka, NATS JetStream, RabbitMQ and Redis, about 50 minutes; fetches them first
 	bench/peers/install --system
 	$(GO) run ./bench peers
 

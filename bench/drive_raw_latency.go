@@ -77,7 +77,7 @@ func (p *rawProducer) Send(_ context.Context, _ []byte, done func(error)) {
 	to := p.ways[p.next%len(p.ways)]
 	p.next++
 	if _, err := to.link.Write(to.request); err != nil {
-		_ = to.link.Conn.Close() // whoever waits for the reply hears of it
+		_ = to.link.Close() // whoever waits for the reply hears of it
 	}
 	to.link.pending.Add(struct{}{}, done)
 }
@@ -86,6 +86,6 @@ func (p *rawProducer) Send(_ context.Context, _ []byte, done func(error)) {
 func (p *rawProducer) Close(ctx context.Context) {
 	for _, l := range p.links {
 		l.pending.Close(ctx)
-		_ = l.Conn.Close()
+		_ = l.Close()
 	}
 }

@@ -28,7 +28,6 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 			return nil, fmt.Errorf("prepared requests: %w", ErrUnsupported)
 		}
 		count, connect = 0, raw.RawProducer
-		close(ready)
 	}
 	for range count {
 		readers.Go(func() {
@@ -53,7 +52,9 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 	}
 	sending, endSending := context.WithCancel(ctx)
 	defer endSending()
-	r.awaitReader(sending, p, ready)
+	if count > 0 {
+		r.awaitReader(sending, p, ready)
+	}
 	var sent int64
 	sender.Go(func() {
 		sent = r.paced(sending, ctx, p, base)
@@ -84,11 +85,6 @@ func (r *run) latency(ctx context.Context) (*Outcome, error) {
 func (r *run) awaitReader(ctx context.Context, p Producer, ready <-chan struct{}) {
 	value := make([]byte, r.spec.Size)
 	for range 500 {
-		select {
-		case <-ready:
-			return
-		default:
-		}
 		p.Send(ctx, value, func(error) {})
 		select {
 		case <-ready:
