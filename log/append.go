@@ -5,6 +5,8 @@ import (
 	"math"
 	"path"
 	"time"
+
+	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // Append stores entries, whose indexes must follow LastIndex without a gap and whose terms must not fall. It stamps base offset and leader epoch into
@@ -12,13 +14,7 @@ import (
 //
 // ErrInvalid means that nothing was written. Any other failure is fatal to this log: later calls return ErrFailed.
 // Single writer: Append, TruncateSuffix, Reset and Close are never called concurrently with each other.
-func (l *Log) Append(entries []Entry) ([]Meta, error) { return l.append(entries, false) }
-
-// AppendCold is Append for entries that nobody is expected to ask this replica for soon, as a follower's: much at a time goes to the disk around the page cache, unless the end of the log
-// is being read here.
-func (l *Log) AppendCold(entries []Entry) ([]Meta, error) { return l.append(entries, true) }
-
-func (l *Log) append(entries []Entry, cold bool) ([]Meta, error) {
+func (l *Log) Append(entries []Entry) ([]Meta, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -36,7 +32,7 @@ func (l *Log) append(entries []Entry, cold bool) ([]Meta, error) {
 			return nil, l.fail(err)
 		}
 	}
-	if err := l.appendBatchesLocked(entries, metas, records != nil, cold && l.config.SyncOnAppend); err != nil {
+	if err := l.appendBatchesLocked(entries, metas, records != nil); err != nil {
 		return nil, l.fail(err)
 	}
 	l.metrics.appended(metas)
@@ -147,9 +143,9 @@ func (l *Log) termBefore(metas []Meta, k int) Term {
 }
 
 // appendBatchesLocked writes the batches, syncs, and lets readers see the entries.
-func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control, cold bool) error {
+func (l *Log) appendBatchesLocked(entries []Entry, metas []Meta, control bool) error {
 	places := make([]located, len(metas))
-	run := run{log: l, segment: l.view.Load().active(), cold: cold}
+	run := run{log: l, segment: l.view.Load().active()}
 	run.begin()
 	for k := range entries {
 		places[k] = located{Meta: metas[k], segment: run.segment, position: run.position}
@@ -252,32 +248,37 @@ func (l *Log) afterAppendLocked(s *segment, control bool) error {
 const (
 	// gatherLimit is up to where several batches are copied together: below it one copy is cheaper than the vectors.
 	gatherLimit = 32 << 10
-	// coldFrom is from where writing around the page cache is cheaper than through it (docs/decisions/0018).
+	// coldFrom is from where writing around the page cache is cheaper than through it (docs/decisions/0018, 0023).
 	coldFrom = 256 << 10
 	// journalLimit is up to which size an append goes through the journal: beyond it writing it twice costs more than an fdatasync of its own (docs/decisions/0020).
 	journalLimit = 32 << 10
-	// warmAfterRead is how much is written through the page cache after somebody read the end of the log.
-	warmAfterRead = 64 << 20
+	// warmAfterRead is for how long everything is written through the page cache after somebody read the log.
+	warmAfterRead = 10 * time.Minute
 )
 
-// aroundLocked says whether a write of so many bytes, of a cold append, goes around the page cache.
+// aroundLocked says whether a write of so many bytes goes around the page cache: much at a time, that waits for the disk anyway, to a log that nobody reads.
 func (l *Log) aroundLocked(bytes int64) bool {
-	if l.tailRead.Load() {
-		l.tailRead.Store(false)
-		l.warm = warmAfterRead
-	}
-	if l.warm > 0 {
-		l.warm -= bytes
+	if bytes < coldFrom || !l.config.SyncOnAppend {
 		return false
 	}
-	return bytes >= coldFrom
+	now := time.Now()
+	if l.wasRead.CompareAndSwap(true, false) {
+		l.readAt = now
+	}
+	return now.Sub(l.readAt) >= warmAfterRead
+}
+
+// touch notes that somebody reads what was appended.
+func (l *Log) touch() {
+	if !l.wasRead.Load() {
+		l.wasRead.Store(true)
+	}
 }
 
 // run is the part of an Append that goes to one segment, in one write.
 type run struct {
 	log      *Log
 	segment  *segment
-	cold     bool
 	first    int   // which entry is the first of this segment's
 	begun    int64 // where the segment ended before
 	from     int64 // where the next write begins
@@ -320,8 +321,8 @@ func (r *run) write() error {
 			l.gather = append(l.gather, b...)
 		}
 		_, err = h.file.WriteAt(l.gather, r.from)
-	} else if r.cold && l.aroundLocked(r.position-r.from) {
-		_, err = h.file.WriteColdAt(buffers, r.from)
+	} else if l.aroundLocked(r.position - r.from) {
+		_, err = l.writeCold(h.file, buffers, r.from)
 	} else {
 		_, err = h.file.WritevAt(buffers, r.from)
 	}
@@ -332,4 +333,11 @@ func (r *run) write() error {
 	r.from = r.position
 	r.written = true
 	return nil
+}
+
+// writeCold writes around the page cache, as one of a bounded number at a time: it waits for the disk, and may need memory.
+func (l *Log) writeCold(f vfs.File, buffers [][]byte, position int64) (int64, error) {
+	l.acquireSlot()
+	defer l.releaseSlot()
+	return f.WriteColdAt(buffers, position)
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/barnabas-log/barnabas/internal/vfs"
 )
@@ -30,59 +32,68 @@ func (f *countingFile) WriteColdAt(buffers [][]byte, position int64) (int64, err
 	return f.File.WriteColdAt(buffers, position)
 }
 
-func appendCold(t *testing.T, l *Log, data []byte) {
+func appendOne(t *testing.T, l *Log, data []byte) Meta {
 	t.Helper()
-	if _, err := l.AppendCold([]Entry{{Index: l.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: data}}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Much at a time is written around the page cache on a replica whose end nobody reads, and the file is the same.
-func TestColdAppends(t *testing.T) {
-	files := &counting{FS: vfs.OS{}}
-	l := open(t, t.TempDir()+"/p", Options{FS: files, Config: Config{SyncOnAppend: true}})
-	other := open(t, t.TempDir()+"/p", Options{})
-	both := func(size int) {
-		data := batchOf(1, size, 1)
-		appendCold(t, l, bytes.Clone(data))
-		if _, err := other.Append([]Entry{{Index: other.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: data}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expect := func(cold int, when string) {
-		t.Helper()
-		if files.cold != cold {
-			t.Fatalf("%s: %d cold writes, want %d", when, files.cold, cold)
-		}
-	}
-	both(1000)
-	expect(0, "a small append")
-	both(coldFrom)
-	both(coldFrom + 12345)
-	expect(2, "large appends")
-	c, err := l.Read(l.EndOffset()-1, l.EndOffset(), 1, true)
+	metas, err := l.Append([]Entry{{Index: l.LastIndex() + 1, Term: 1, Kind: KindBatch, Data: data}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Release()
-	for written := 0; written < warmAfterRead; written += 8 << 20 {
-		both(8 << 20)
-	}
-	expect(2, "after a read of the end")
-	both(8 << 20)
-	expect(3, "long after a read of the end")
-	name := path.Base(l.view.Load().active().path)
-	a, errA := os.ReadFile(path.Join(l.Dir(), name))
-	b, errB := os.ReadFile(path.Join(other.Dir(), name))
-	if errA != nil || errB != nil || !bytes.Equal(a, b) {
-		t.Fatal("the files differ", errA, errB)
-	}
+	return metas[0]
+}
+
+// Much at a time is written around the page cache where nobody has read for a while, and the file is the same.
+func TestColdAppends(t *testing.T) {
+	dir, reference := t.TempDir()+"/p", t.TempDir()+"/p"
+	synctest.Test(t, func(t *testing.T) {
+		files := &counting{FS: vfs.OS{}}
+		l := open(t, dir, Options{FS: files, Config: Config{SyncOnAppend: true}, SyncSlots: make(chan struct{}, 1)})
+		other := open(t, reference, Options{})
+		var last Meta
+		both := func(size, cold int, when string) {
+			t.Helper()
+			data := batchOf(1, size, 1)
+			files.cold = 0
+			last = appendOne(t, l, bytes.Clone(data))
+			if files.cold != cold {
+				t.Fatalf("%s: %d cold writes, want %d", when, files.cold, cold)
+			}
+			appendOne(t, other, data)
+		}
+		both(1000, 0, "a small append")
+		both(coldFrom, 1, "a large append")
+		both(coldFrom+12345, 1, "another")
+		for name, read := range map[string]func() (*Chunk, error){
+			"by a consumer":           func() (*Chunk, error) { return l.Read(l.EndOffset()-1, l.EndOffset(), 1, true) },
+			"of what is old":          func() (*Chunk, error) { return l.Read(0, l.EndOffset(), 1, true) },
+			"for a follower":          func() (*Chunk, error) { return l.ChunkOf(last) },
+			"for a follower, in part": func() (*Chunk, error) { _, err := l.Data(nil, last); return nil, err },
+		} {
+			c, err := read()
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if c != nil {
+				c.Release()
+			}
+			both(coldFrom, 0, "after a read "+name)
+			time.Sleep(warmAfterRead - time.Nanosecond)
+			both(coldFrom, 0, "a while after a read "+name)
+			time.Sleep(time.Nanosecond)
+			both(coldFrom, 1, "long after a read "+name)
+		}
+		name := path.Base(l.view.Load().active().path)
+		a, errA := os.ReadFile(path.Join(l.Dir(), name))
+		b, errB := os.ReadFile(path.Join(other.Dir(), name))
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			t.Fatal("the files differ", errA, errB)
+		}
+	})
 }
 
 func TestNoColdWriteWhereNothingIsSynced(t *testing.T) {
 	files := &counting{FS: memoryFS()}
 	l := open(t, "/d/p", Options{FS: files, noFlusher: true})
-	appendCold(t, l, batchOf(1, 4<<20, 1))
+	appendOne(t, l, batchOf(1, 4<<20, 1))
 	if files.cold != 0 {
 		t.Fatal("a write waited for the disk")
 	}

@@ -13,7 +13,7 @@
 // # Durable when
 //
 // With SyncOnAppend, what Append returned is on stable storage: one write and one fdatasync a call, one more of ctl if the call holds an entry of
-// ctl, which is synced before the batches that follow it. Where logs share a journal, a small append is synced there together with others, and its segment later (journaled.go). Without it, batches are durable below SyncedOffset; ctl always is.
+// ctl, which is synced before the batches that follow it. Where logs share a journal, a small append is synced there together with others, and its segment later (journaled.go). A large one to a log that nobody reads goes around the page cache. Without SyncOnAppend, batches are durable below SyncedOffset; ctl always is.
 // Trim, TruncateSuffix, Reset and WriteCheckpoint are durable on return. A write or fsync that fails stops the log for ever (ErrFailed): what it left
 // on the disk is unknown. Readers go on with what was readable before. Opening the log again finds out what is there.
 //

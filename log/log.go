@@ -4,6 +4,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -39,9 +40,9 @@ type Log struct {
 	buffers   [][]byte // scratch of Append
 	gather    []byte   // scratch of Append
 	flusher   *flusher
-	warm      int64  // bytes that AppendCold still writes through the page cache, because somebody read the end
-	closing   bool   // no flusher is started any more
-	idleSince Offset // where the log ended when RollIdle looked last
+	readAt    time.Time // when Append learned last, from wasRead, that the log is read; zero: never
+	closing   bool      // no flusher is started any more
+	idleSince Offset    // where the log ended when RollIdle looked last
 
 	compactMu    sync.Mutex  // serialises Compact; taken first
 	stopCompact  atomic.Bool // Close has begun
@@ -61,7 +62,7 @@ type Log struct {
 	last       atomic.Uint64
 	failure    atomic.Pointer[failure]
 	closed     atomic.Bool
-	tailRead   atomic.Bool // Read read of the active segment since AppendCold looked last
+	wasRead    atomic.Bool // somebody has read since Append looked last
 	opened     openFiles
 }
 

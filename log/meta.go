@@ -156,6 +156,7 @@ func (l *Log) data(dst []byte, m Meta) ([]byte, error) {
 	if place.removed {
 		return append(dst, emptyBatch(place.BaseOffset, place.NextOffset, place.Term)...), nil
 	}
+	l.touch()
 	h, err := place.segment.pin()
 	if err != nil {
 		return dst, err
@@ -193,6 +194,7 @@ func (l *Log) chunkOf(m Meta) (*Chunk, error) {
 	if m.Kind != KindBatch || place.removed {
 		return nil, nil
 	}
+	l.touch()
 	h, err := place.segment.pin()
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ type Options struct {
 	Logger *zap.Logger
 	// FS is the file system, nil the one of the machine.
 	FS vfs.FS
-	// SyncSlots bounds how many logs of a node call fdatasync at once: its capacity is the bound, and a sync holds one element. nil is no bound.
+	// SyncSlots bounds how many logs of a node wait for the disk at once, in an fdatasync or a write around the page cache: its capacity is the bound, and each holds one element. nil is no bound.
 	SyncSlots chan struct{}
 	// Metrics counts what the log does, nil for nobody. Logs of a node share one.
 	Metrics *Metrics

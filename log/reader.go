@@ -130,9 +130,7 @@ func (l *Log) readOnce(from, limit Offset, maxBytes int, atLeastOne bool) (*Chun
 		return nil, err
 	}
 	s.setHint(next, end)
-	if s == v.active() && !l.tailRead.Load() {
-		l.tailRead.Store(true)
-	}
+	l.touch()
 	c := chunks.Get().(*Chunk)
 	*c = Chunk{segment: s, handle: h, position: start, size: int(end - start), next: next}
 	return c, nil

@@ -42,8 +42,6 @@ func (s *memory) endLocked() log.Offset {
 }
 func (s *memory) Checkpoint() log.Checkpoint { s.mu.Lock(); defer s.mu.Unlock(); return s.checkpoint }
 
-func (s *memory) AppendCold(entries []log.Entry) ([]log.Meta, error) { return s.Append(entries) }
-
 func (s *memory) Append(entries []log.Entry) ([]log.Meta, error) {
 	s.mu.Lock()
 	gate := s.gate

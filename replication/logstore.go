@@ -13,7 +13,6 @@ import (
 // storage is what a group needs of its *log.Log.
 type storage interface {
 	Append(entries []log.Entry) ([]log.Meta, error)
-	AppendCold(entries []log.Entry) ([]log.Meta, error)
 	FirstIndex() log.Index
 	LastIndex() log.Index
 	Meta(i log.Index) (log.Meta, error)
@@ -206,12 +205,8 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	if err != nil {
 		return err
 	}
-	store := s.log.Append
-	if !local {
-		store = s.log.AppendCold // consumers and the others ask the leader
-	}
 	s.group.watch.begin()
-	metas, err := store(s.entries)
+	metas, err := s.log.Append(s.entries)
 	s.group.watch.end()
 	if err != nil {
 		err = fmt.Errorf("append entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err)

@@ -109,15 +109,15 @@ func fill(dst []byte, buffers [][]byte) {
 // writeBlocks writes whole blocks around the page cache, perhaps not all, and none if that turns out to be refused.
 func (f *osFile) writeBlocks(vectors [][]byte, position int64) (int, error) {
 	for {
-		n, err := unix.Pwritev(f.direct, vectors, position)
+		n, err := pwritev(uintptr(f.direct), vectors, position)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EINVAL: // it can be opened, and not be used
 			f.closeDirect()
 			f.direct = directRefused
 			return 0, nil
-		case err != nil:
-			return max(n, 0), fmt.Errorf("write %s: %w", f.Name(), err)
+		case err != 0:
+			return 0, fmt.Errorf("write %s: %w", f.Name(), err)
 		case n == 0:
 			return 0, fmt.Errorf("write %s: %w", f.Name(), io.ErrShortWrite)
 		default:

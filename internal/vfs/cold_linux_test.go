@@ -2,10 +2,14 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path"
+	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,6 +89,57 @@ func TestRefusedColdWritesAreWrittenAsUsual(t *testing.T) {
 	}
 	if magicOf(t, f.File) == unix.EXT4_SUPER_MAGIC && f.direct != directRefused { // others may take any memory
 		t.Error("nothing was refused")
+	}
+}
+
+// Who reads what was written, while more is written behind it around the page cache, sees what was written: also in the block that both share, and in what the system has read ahead.
+func TestReadersBesideColdWrites(t *testing.T) {
+	f := write(t, OS{}, path.Join(t.TempDir(), "a"), "").(*osFile)
+	defer f.Close()
+	needDirect(t, f)
+	const size = 32 << 20
+	at := func(position int64) byte { return byte(position>>12) + byte(position%241) }
+	var written atomic.Int64
+	var readers errgroup.Group
+	for seed := range uint64(3) {
+		readers.Go(func() error {
+			random := rand.New(rand.NewPCG(seed, 1))
+			b := make([]byte, 200<<10)
+			for written.Load() < size {
+				end := written.Load()
+				position := max(0, end-1-random.Int64N(1<<20))
+				n, err := f.ReadAt(b[:min(int64(len(b)), end-position)], position)
+				if err != nil {
+					return err
+				}
+				for k, c := range b[:n] {
+					if c != at(position+int64(k)) {
+						return fmt.Errorf("byte %d of what was written up to %d is wrong", position+int64(k), end)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	random := rand.New(rand.NewPCG(9, 9))
+	for position := int64(0); position < size; {
+		b := make([]byte, 1+random.IntN(1<<20))
+		for k := range b {
+			b[k] = at(position + int64(k))
+		}
+		put := f.WriteColdAt
+		if len(b) < 100<<10 {
+			put = f.WritevAt
+		}
+		n, err := put([][]byte{b}, position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		position += n
+		written.Store(position)
+	}
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
