@@ -194,6 +194,7 @@ func (l *Log) secureLocked(r *run, entries []Entry) error {
 		if ok {
 			return nil
 		}
+		l.metrics.journalRefused.Inc()
 	}
 	return l.syncActive(r.segment)
 }
@@ -339,5 +340,7 @@ func (r *run) write() error {
 func (l *Log) writeCold(f vfs.File, buffers [][]byte, position int64) (int64, error) {
 	l.acquireSlot()
 	defer l.releaseSlot()
-	return f.WriteColdAt(buffers, position)
+	n, err := f.WriteColdAt(buffers, position)
+	l.metrics.coldBytes.Add(float64(n))
+	return n, err
 }

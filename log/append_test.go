@@ -8,13 +8,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/barnabas-log/barnabas/internal/metrics"
 	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
 // counting counts the cold writes of a file system.
 type counting struct {
 	vfs.FS
-	cold int
+	cold  int
+	bytes int64 // written cold
 }
 
 type countingFile struct {
@@ -29,7 +31,9 @@ func (c *counting) OpenFile(name string, flag int, perm os.FileMode) (vfs.File, 
 
 func (f *countingFile) WriteColdAt(buffers [][]byte, position int64) (int64, error) {
 	f.fs.cold++
-	return f.File.WriteColdAt(buffers, position)
+	n, err := f.File.WriteColdAt(buffers, position)
+	f.fs.bytes += n
+	return n, err
 }
 
 func appendOne(t *testing.T, l *Log, data []byte) Meta {
@@ -46,7 +50,8 @@ func TestColdAppends(t *testing.T) {
 	dir, reference := t.TempDir()+"/p", t.TempDir()+"/p"
 	synctest.Test(t, func(t *testing.T) {
 		files := &counting{FS: vfs.OS{}}
-		l := open(t, dir, Options{FS: files, Config: Config{SyncOnAppend: true}, SyncSlots: make(chan struct{}, 1)})
+		figures := metrics.New()
+		l := open(t, dir, Options{FS: files, Metrics: NewMetrics(figures), Config: Config{SyncOnAppend: true}, SyncSlots: make(chan struct{}, 1)})
 		other := open(t, reference, Options{})
 		var last Meta
 		both := func(size, cold int, when string) {
@@ -80,6 +85,9 @@ func TestColdAppends(t *testing.T) {
 			both(coldFrom, 0, "a while after a read "+name)
 			time.Sleep(time.Nanosecond)
 			both(coldFrom, 1, "long after a read "+name)
+		}
+		if counted, _ := figures.Value("log_cold_bytes_total"); counted != float64(files.bytes) || counted < 6*coldFrom {
+			t.Errorf("%v bytes counted, %d written cold", counted, files.bytes)
 		}
 		name := path.Base(l.view.Load().active().path)
 		a, errA := os.ReadFile(path.Join(l.Dir(), name))

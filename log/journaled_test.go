@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/barnabas-log/barnabas/internal/metrics"
 	"github.com/barnabas-log/barnabas/internal/vfs"
 )
 
@@ -48,6 +49,32 @@ func TestSmallAppendsSyncTheJournalAndLargeOnesTheirSegment(t *testing.T) {
 		t.Fatal(synced)
 	}
 	memory.OnSync(nil)
+}
+
+// TestWhatTheJournalDoesNotTakeIsSyncedInItsSegment, and counted.
+func TestWhatTheJournalDoesNotTakeIsSyncedInItsSegment(t *testing.T) {
+	memory := vfs.NewMemory()
+	failing := vfs.NewFailing(memory)
+	l, _ := journaledLog(t, failing)
+	figures := metrics.New()
+	l.metrics = NewMetrics(figures)
+	failing.FailWhen(func(kind vfs.Kind, name string) error {
+		if kind == vfs.Write && strings.HasPrefix(name, "/data/journal/") {
+			return vfs.ErrInjected
+		}
+		return nil
+	})
+	synced := 0
+	memory.OnSync(func(name string, done bool) {
+		if done && strings.HasSuffix(name, ".log") {
+			synced++
+		}
+	})
+	appendBatches(t, l, 3)
+	memory.OnSync(nil)
+	if refused, _ := figures.Value("log_journal_refused_total"); refused != 3 || synced != 3 {
+		t.Fatalf("%v refused, %d synced", refused, synced)
+	}
 }
 
 // TestAResetIsNotUndone: the segment that begins a log anew has the name of one of which the journal holds writes.

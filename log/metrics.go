@@ -12,7 +12,9 @@ type Metrics struct {
 	appendBatches   metrics.Histogram
 	appendedBytes   metrics.Counter
 	appendedRecords metrics.Counter
+	coldBytes       metrics.Counter
 	journalBytes    metrics.Counter
+	journalRefused  metrics.Counter
 	deletedSegments metrics.Counter
 	deletedBytes    metrics.Counter
 	checkpoints     metrics.Counter
@@ -31,7 +33,9 @@ func NewMetrics(r *metrics.Registry) *Metrics {
 			metrics.Powers(1, 10)),
 		appendedBytes:   r.Counter("log_appended_bytes_total", "Bytes of record batches written, on leaders and followers."),
 		appendedRecords: r.Counter("log_appended_records_total", "Records written, on leaders and followers."),
+		coldBytes:       r.Counter("log_cold_bytes_total", "Bytes of record batches written around the page cache, because nobody had read the log for a while."),
 		journalBytes:    r.Counter("log_journal_bytes_total", "Bytes written to the journals in which small appends of many partitions become durable together."),
+		journalRefused:  r.Counter("log_journal_refused_total", "Small appends that a journal did not take, because it was full, being made, or failed. Each was synced in its own segment."),
 		deletedSegments: r.Counter("log_deleted_segments_total", "Segments deleted because retention or DeleteRecords moved the log's start past them."),
 		deletedBytes:    r.Counter("log_deleted_bytes_total", "Bytes of the segments deleted."),
 		checkpoints:     r.Counter("log_checkpoints_total", "Checkpoints written."),
