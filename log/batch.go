@@ -109,8 +109,34 @@ func (h Header) checkShape(limit int64) error {
 	return nil
 }
 
+// ChecksumFrom is where what a batch's CRC covers begins; it goes to the batch's end.
+const ChecksumFrom = 21
+
 // CheckBatch says whether b is exactly one well-formed v2 batch with a right CRC; it does not look into the records. Errors are ErrInvalid.
 func CheckBatch(b []byte) error {
+	if err := checkForm(b); err != nil {
+		return err
+	}
+	return checkSum(b, crc32.Checksum(b[ChecksumFrom:], castagnoli))
+}
+
+// CheckSummedBatch is CheckBatch for whoever has computed the CRC-32C of b from ChecksumFrom on already.
+func CheckSummedBatch(b []byte, sum uint32) error {
+	if err := checkForm(b); err != nil {
+		return err
+	}
+	return checkSum(b, sum)
+}
+
+func checkSum(b []byte, sum uint32) error {
+	if crc := Header(b).CRC(); sum != crc {
+		return fmt.Errorf("%w: batch checksum mismatch: %08x, not %08x", ErrInvalid, sum, crc)
+	}
+	return nil
+}
+
+// checkForm is CheckBatch without the CRC.
+func checkForm(b []byte) error {
 	h := Header(b)
 	if err := h.checkShape(int64(len(b))); err != nil {
 		return err
@@ -123,9 +149,6 @@ func CheckBatch(b []byte) error {
 	}
 	if h.Count() < 0 || int64(h.Count()) > int64(h.LastOffsetDelta())+1 {
 		return fmt.Errorf("%w: %d records over %d offsets", ErrInvalid, h.Count(), int64(h.LastOffsetDelta())+1)
-	}
-	if crc := crc32.Checksum(b[21:], castagnoli); crc != h.CRC() {
-		return fmt.Errorf("%w: batch checksum mismatch: %08x, not %08x", ErrInvalid, crc, h.CRC())
 	}
 	return nil
 }

@@ -22,10 +22,19 @@ const (
 // batch is written from where it lies, and stamped in place: it must not be touched until the Pending is resolved. When that fails, the batch may still be
 // on its way to the disk, so its memory must never be used for anything else; leave it to the garbage collector.
 func (p *Partition) Append(batch []byte, acks Acks) (*Pending, error) {
+	return p.append(batch, acks, validator{})
+}
+
+// AppendSummed is Append for whoever has computed the CRC-32C of batch[log.ChecksumFrom:] already.
+func (p *Partition) AppendSummed(batch []byte, sum uint32, acks Acks) (*Pending, error) {
+	return p.append(batch, acks, validator{summed: true, sum: sum})
+}
+
+func (p *Partition) append(batch []byte, acks Acks, v validator) (*Pending, error) {
 	if err := p.mayAppend(acks, len(batch)); err != nil {
 		return nil, err
 	}
-	v := validator{config: p.config.Load(), now: p.now().UnixMilli()}
+	v.config, v.now = p.config.Load(), p.now().UnixMilli()
 	batch, appendTime, err := v.client(batch)
 	if err != nil {
 		return nil, err

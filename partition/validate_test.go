@@ -170,6 +170,26 @@ func TestProducerCompressionKeepsTheBytes(t *testing.T) {
 	}
 }
 
+// Whoever has summed a batch says so, and is believed: the batch itself is not summed again.
+func TestASumThatIsGivenIsTheOneThatCounts(t *testing.T) {
+	batch := plainBatch(10)
+	r := newReplica(t, Config{})
+	r.elect(1)
+	for name, tc := range map[string]struct {
+		sum  uint32
+		want error
+	}{"right": {crc32.Checksum(batch[log.ChecksumFrom:], castagnoli), nil}, "wrong": {1, ErrCorrupt}} {
+		if _, err := r.p.AppendSummed(bytes.Clone(batch), tc.sum, AcksLeader); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	broken := bytes.Clone(batch)
+	broken[len(broken)-30] ^= 1
+	if _, err := r.p.Append(broken, AcksLeader); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("no sum: %v", err)
+	}
+}
+
 func TestAppendTimeIsStamped(t *testing.T) {
 	config := Config{LogAppendTime: true, CompressionType: "zstd"}.ensureDefaults()
 	now := storyStart.Add(time.Minute).UnixMilli()

@@ -9,14 +9,21 @@ import (
 	"io"
 	"math/bits"
 	"sync"
+	"unsafe"
+
+	"github.com/barnabas-log/barnabas/internal/checksum"
 )
 
 const (
 	// smallFrame is what a connection may send of a frame before it is charged to the budget. A frame that is larger shows, by sending this
 	// much, that it means it.
 	smallFrame = 64 << 10
-	// growth bounds how much more memory than has arrived a frame may hold.
-	growth = 16
+	// growth bounds how much more memory than has arrived a frame may hold: 16 MiB when a small frame's worth is there.
+	growth = 256
+	// summedFrom is from where on the pieces of a produce are summed as they arrive: less would still be in the processor's cache when its batches are checked.
+	summedFrom = 256 << 10
+	// portion is how much of it is read at a time. It must stay in the cache until it was summed.
+	portion = 64 << 10
 
 	minClass, maxClass = 10, 24 // pooled buffers hold 2^class bytes: 1 KiB to 16 MiB
 )
@@ -25,18 +32,23 @@ const (
 var buffers [maxClass - minClass + 1]sync.Pool
 
 // pooled is a buffer that goes back to its pool. The box travels with it, so that giving it back allocates nothing.
-type pooled struct{ b []byte }
+type pooled struct {
+	b    []byte
+	sums checksum.Pieces // of a frame's bytes, where summed says so
+}
 
 // newBuffer gives a buffer of at least n bytes; above the largest class it is of exactly n bytes and never pooled.
 func newBuffer(n int) *pooled {
 	class := max(bits.Len(uint(max(n, 1)-1)), minClass)
 	if class > maxClass {
-		return &pooled{make([]byte, n)}
+		return &pooled{b: make([]byte, n)}
 	}
 	if p, _ := buffers[class-minClass].Get().(*pooled); p != nil {
 		return p
 	}
-	return &pooled{make([]byte, 1<<class)}
+	p := &pooled{b: make([]byte, 1<<class)}
+	hugePages(p.b)
+	return p
 }
 
 func (p *pooled) free() {
@@ -53,6 +65,7 @@ type frame struct {
 	buffer *pooled
 	charge int64
 	budget *budget
+	summed bool // the buffer has the sums of its pieces
 }
 
 // release gives buffer and charge back. Nothing may refer to the bytes any more.
@@ -68,7 +81,7 @@ func (f *frame) discharge() {
 	if f.charge > 0 {
 		f.budget.give(f.charge)
 	}
-	f.charge, f.bytes, f.buffer = 0, nil, nil
+	f.charge, f.bytes, f.buffer, f.summed = 0, nil, nil, false
 }
 
 // reserve raises the charge to n before the request is decoded, when decoding takes more than the frame itself. It gives the frame's own charge
@@ -124,21 +137,56 @@ func readFrame(ctx context.Context, r io.Reader, size int, b *budget, resume fun
 	if have < size {
 		resume()
 	}
+	summed := size >= summedFrom && int16(binary.BigEndian.Uint16(buffer.b)) == keyProduce
+	if summed {
+		buffer.sums.Reset()
+		buffer.sums.Grow(buffer.b[:have])
+	}
 	for have < size {
 		larger := newBuffer(min(size, have*growth))
 		copy(larger.b, buffer.b[:have])
+		larger.sums, buffer.sums = buffer.sums, larger.sums
 		buffer.free()
 		buffer = larger
 		want := min(size, len(buffer.b))
-		if _, err := io.ReadFull(r, buffer.b[have:want]); err != nil {
+		if summed {
+			err = readSummed(r, buffer, have, want)
+		} else {
+			_, err = io.ReadFull(r, buffer.b[have:want])
+		}
+		if err != nil {
 			buffer.free()
 			b.give(charge)
 			return nil, unexpected(err)
 		}
 		have = want
 	}
-	f := &frame{bytes: buffer.b[:size:size], buffer: buffer, charge: charge, budget: b}
+	f := &frame{bytes: buffer.b[:size:size], buffer: buffer, charge: charge, budget: b, summed: summed}
 	return f, nil
+}
+
+// readSummed reads buffer.b[have:want] and sums it, each portion while it is in the cache.
+func readSummed(r io.Reader, buffer *pooled, have, want int) error {
+	for have < want {
+		n, err := r.Read(buffer.b[have:min(want, have+portion)])
+		buffer.sums.Grow(buffer.b[have : have+n])
+		if have += n; err != nil && have < want {
+			return err
+		}
+	}
+	return nil
+}
+
+// checksum is the CRC-32C of part, which lies in the frame, if the frame's pieces were summed.
+func (f *frame) checksum(part []byte) (sum uint32, ok bool) {
+	if !f.summed || len(part) == 0 {
+		return 0, false
+	}
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes)))
+	if from >= uintptr(len(f.bytes)) || len(part) > len(f.bytes)-int(from) {
+		return 0, false
+	}
+	return f.buffer.sums.Of(f.bytes, int(from), int(from)+len(part)), true
 }
 
 // unexpected turns the end of the stream in the middle of a frame into what it is.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/barnabas-log/barnabas/internal/checksum"
 	"github.com/barnabas-log/barnabas/partition"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -25,6 +27,7 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 4, 1, 2, 3, 4})
 	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 1})
 	f.Add([]byte{0, 1, 0x11, 0x70, 1})
+	f.Add(append([]byte{0, 5, 0, 0}, make([]byte, 5<<16)...)) // summed
 	f.Fuzz(func(t *testing.T, in []byte) {
 		b := newBudget(1 << 30)
 		r := bufio.NewReader(bytes.NewReader(in))
@@ -36,6 +39,9 @@ func FuzzReadFrame(f *testing.F) {
 		if err == nil {
 			if !bytes.Equal(frame.bytes, in[4:4+size]) {
 				t.Fatalf("%x is not %x", frame.bytes, in[4:4+size])
+			}
+			if sum, ok := frame.checksum(frame.bytes[size/3:]); ok && sum != crc32.Checksum(in[4+size/3:4+size], checksum.Table) {
+				t.Fatalf("the sum of bytes %d to %d is %08x", size/3, size, sum)
 			}
 			frame.release()
 		} else if len(in)-4 >= size {

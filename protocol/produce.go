@@ -115,7 +115,11 @@ func (s *Server) append(r *produceReply, req *kmsg.ProduceRequest, t *metadata.T
 		err := checkRecords(records, req.Version)
 		var pending *partition.Pending
 		if err == nil {
-			pending, err = p.Append(records, r.acks)
+			if sum, ok := r.frame.checksum(records[log.ChecksumFrom:]); ok {
+				pending, err = p.AppendSummed(records, sum, r.acks)
+			} else {
+				pending, err = p.Append(records, r.acks)
+			}
 		}
 		if err == nil {
 			r.appends = append(r.appends, appending{pending: pending, at: at, topic: t.ID})

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -42,6 +43,12 @@ func TestProduceAnswersWithWhatIsWrong(t *testing.T) {
 	c := dial(t, s)
 	corrupt := batch(1)
 	corrupt[len(corrupt)-1] ^= 1
+	large := filled(600 << 10) // checked by the sums of its pieces
+	corruptAt := func(i int) []byte {
+		b := bytes.Clone(large)
+		b[i] ^= 1
+		return b
+	}
 	zstd := batch(1)
 	zstd[22] |= 4
 	keyless := record.New()
@@ -58,6 +65,10 @@ func TestProduceAnswersWithWhatIsWrong(t *testing.T) {
 		"negative":          {produceTo("t", -1, 9, -1, batch(1)), codeUnknownTopicOrPartition},
 		"no such id":        {produceTo("", 0, 13, -1, batch(1)), codeUnknownTopicID},
 		"corrupt":           {produceTo("t", 0, 9, -1, corrupt), codeCorruptMessage},
+		"large":             {produceTo("t", 0, 9, -1, large), codeNone},
+		"corrupt early":     {produceTo("t", 0, 9, -1, corruptAt(log.ChecksumFrom)), codeCorruptMessage},
+		"corrupt amidst":    {produceTo("t", 0, 9, -1, corruptAt(300<<10)), codeCorruptMessage},
+		"corrupt late":      {produceTo("t", 0, 9, -1, corruptAt(len(large)-1)), codeCorruptMessage},
 		"short":             {produceTo("t", 0, 9, -1, []byte("short")), codeCorruptMessage},
 		"nothing":           {produceTo("t", 0, 9, -1, nil), codeInvalidRecord},
 		"two batches":       {produceTo("t", 0, 9, -1, append(batch(1), batch(1)...)), codeInvalidRecord},

@@ -16,6 +16,7 @@ const module = "github.com/barnabas-log/barnabas"
 // Packages below a listed one (log/record) inherit its row, may import it, and may be imported by whoever may import it.
 var graph = map[string][]string{
 	"internal/vfs":         {},
+	"internal/checksum":    {},
 	"internal/metrics":     {},
 	"internal/quota":       {},
 	"log":                  {"internal/vfs", "internal/metrics"},
@@ -28,7 +29,7 @@ var graph = map[string][]string{
 	"internal/transaction": {"internal/coordinator", "partition", "log", "internal/metrics"},
 	"internal/security":    {"internal/metadata"},
 	"protocol": {"partition", "consumergroup", "log", "internal/transaction", "internal/metadata", "internal/security", "internal/quota",
-		"internal/metrics"},
+		"internal/metrics", "internal/checksum"},
 	"internal/admin": {"internal/metrics"},
 	"internal/broker": {"protocol", "replication", "consumergroup", "partition", "log", "internal/coordinator", "internal/metadata",
 		"internal/config", "internal/admin", "internal/metrics", "internal/vfs", "internal/quota", "internal/security", "internal/transaction"},

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package protocol
+
+// hugePages is for Linux.
+func hugePages([]byte) {}
