@@ -14,17 +14,23 @@ import (
 	"time"
 )
 
-// machine is where it was measured, and what the machine itself can do: no server can do more.
+// machine is where it was measured.
 type machine struct {
-	CPU       string  `json:"cpu"`
-	Cores     int     `json:"cores"`
-	Memory    string  `json:"memory"`
-	Kernel    string  `json:"kernel"`
+	CPU      string     `json:"cpu"`
+	Cores    int        `json:"cores"`
+	Memory   string     `json:"memory"`
+	Kernel   string     `json:"kernel"`
+	capacity            // medians
+	Measured []capacity `json:"measured,omitempty"`
+	Files    string     `json:"file_system"`
+	Go       string     `json:"go"`
+}
+
+// capacity is what the machine itself can do: no server can do more.
+type capacity struct {
 	Disk      float64 `json:"disk_write_mb_per_second,omitempty"` // 1 GiB written in 1 MiB steps, then fdatasync
 	Fdatasync float64 `json:"fdatasync_4k_ms,omitempty"`          // median of 4 KiB appended and synced
 	Sendfile  float64 `json:"sendfile_mb_per_second,omitempty"`   // a file of 256 MiB in the page cache over one loopback connection, dropped by the receiver's kernel
-	Files     string  `json:"file_system"`
-	Go        string  `json:"go"`
 }
 
 func (m machine) String() string {
@@ -73,8 +79,8 @@ func commit() string {
 	return name
 }
 
-// measureMachine measures what servers are compared with. It takes some seconds.
-func (r *report) measureMachine(dir string) error {
+// measure finds out, once more, what the machine can do. It takes some seconds.
+func (m *machine) measure(dir string) error {
 	if err := fillPageCache(dir); err != nil {
 		return err
 	}
@@ -85,15 +91,28 @@ func (r *report) measureMachine(dir string) error {
 	}
 	defer os.Remove(path)
 	defer f.Close()
-	if r.Machine.Disk, err = writeRate(f); err != nil {
+	var c capacity
+	if c.Disk, err = writeRate(f); err != nil {
 		return fmt.Errorf("measure the disk: %w", err)
 	}
-	if r.Machine.Fdatasync, err = syncTime(f); err != nil {
+	if c.Fdatasync, err = syncTime(f); err != nil {
 		return fmt.Errorf("measure fdatasync: %w", err)
 	}
-	if r.Machine.Sendfile, err = sendfileRate(f, 256<<20); err != nil {
+	if c.Sendfile, err = sendfileRate(f, 256<<20); err != nil {
 		return fmt.Errorf("measure sendfile: %w", err)
 	}
+	m.Measured = append(m.Measured, c)
+	median := func(of func(capacity) float64) float64 {
+		var all []float64
+		for _, c := range m.Measured {
+			all = append(all, of(c))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	m.Disk = median(func(c capacity) float64 { return c.Disk })
+	m.Fdatasync = median(func(c capacity) float64 { return c.Fdatasync })
+	m.Sendfile = median(func(c capacity) float64 { return c.Sendfile })
 	return nil
 }
 

@@ -171,7 +171,7 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %s, commit %s, %s\nload average before %s, after %s; server and clients on this machine; figures are medians\n", r.At.Format(time.DateTime), r.Machine, r.Commit,
 		r.Took, r.LoadFrom, r.LoadTo)
 	if m := r.Machine; m.Sendfile > 0 {
-		fmt.Fprintf(w, "the machine itself, MB/s: disk written %.0f, sendfile over loopback %.0f; fdatasync of 4 KiB %.2f ms\n", m.Disk, m.Sendfile, m.Fdatasync)
+		fmt.Fprintf(w, "the machine itself, MB/s: disk written %.0f, sendfile over loopback %.0f; fdatasync of 4 KiB %.2f ms; medians of %d\n", m.Disk, m.Sendfile, m.Fdatasync, len(m.Measured))
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -154,7 +154,7 @@ func (r *runOptions) carryOut(cmd *cobra.Command, p plan) error {
 	defer remove()
 	report := newReport(p, dir)
 	if p.machine {
-		if err := report.measureMachine(dir); err != nil {
+		if err := report.Machine.measure(dir); err != nil {
 			return err
 		}
 	}
@@ -219,6 +219,11 @@ func (r *runOptions) inTurn(ctx context.Context, specs []load.Spec, systems []sy
 	}
 	for _, spec := range specs {
 		for repetition := range repeat {
+			if m := &report.Machine; m.Measured != nil && (spec.Kind == load.RawProduce || spec.Kind == load.RawFetch) { // what is compared with the machine is measured in turn with it
+				if err := m.measure(dir); err != nil {
+					return err
+				}
+			}
 			for _, s := range all {
 				if err := ctx.Err(); err != nil {
 					return err
