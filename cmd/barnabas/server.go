@@ -66,6 +66,7 @@ func runServer(ctx context.Context, f serverFlags) error {
 	for _, w := range warnings {
 		logger.Warn("setting ignored", zap.String("name", w.Name), zap.String("origin", w.Origin), zap.String("reason", w.Reason))
 	}
+	defer calmCollector()()
 	started := time.Now()
 	b, err := broker.Open(ctx, broker.Options{Config: c, Logger: logger, Level: &level})
 	switch {
