@@ -102,17 +102,9 @@ func (m *machine) measure(dir string) error {
 		return fmt.Errorf("measure sendfile: %w", err)
 	}
 	m.Measured = append(m.Measured, c)
-	median := func(of func(capacity) float64) float64 {
-		var all []float64
-		for _, c := range m.Measured {
-			all = append(all, of(c))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
-	m.Disk = median(func(c capacity) float64 { return c.Disk })
-	m.Fdatasync = median(func(c capacity) float64 { return c.Fdatasync })
-	m.Sendfile = median(func(c capacity) float64 { return c.Sendfile })
+	m.Disk = medianOf(m.Measured, func(c capacity) float64 { return c.Disk })
+	m.Fdatasync = medianOf(m.Measured, func(c capacity) float64 { return c.Fdatasync })
+	m.Sendfile = medianOf(m.Measured, func(c capacity) float64 { return c.Sendfile })
 	return nil
 }
 

@@ -119,17 +119,20 @@ func (r *report) finish() {
 	}
 }
 
+// medianOf is the median of one figure.
+func medianOf[T any](from []T, figure func(T) float64) float64 {
+	var all []float64
+	for _, one := range from {
+		all = append(all, figure(one))
+	}
+	slices.Sort(all)
+	n := len(all)
+	return (all[(n-1)/2] + all[n/2]) / 2
+}
+
 // median of each figure by itself. Failures are summed up: one is enough to look for its reason.
 func median(runs []*load.Outcome) *load.Outcome {
-	of := func(figure func(*load.Outcome) float64) float64 {
-		var all []float64
-		for _, o := range runs {
-			all = append(all, figure(o))
-		}
-		slices.Sort(all)
-		n := len(all)
-		return (all[(n-1)/2] + all[n/2]) / 2
-	}
+	of := func(figure func(*load.Outcome) float64) float64 { return medianOf(runs, figure) }
 	m := &load.Outcome{
 		Seconds:    of(func(o *load.Outcome) float64 { return o.Seconds }),
 		Records:    int64(of(func(o *load.Outcome) float64 { return float64(o.Records) })),

@@ -6,8 +6,7 @@ package checksum
 
 import "hash/crc32"
 
-// Table is CRC-32C's.
-var Table = crc32.MakeTable(crc32.Castagnoli)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // pieceBits says how large a piece is: 16 KiB. What a part has of its first and last piece is summed again.
 const (
@@ -29,7 +28,7 @@ func (p *Pieces) Reset() { p.sums, p.last, p.size = p.sums[:0], 0, 0 }
 func (p *Pieces) Grow(b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), piece-p.size&(piece-1))
-		p.last = crc32.Update(p.last, Table, b[:n])
+		p.last = crc32.Update(p.last, castagnoli, b[:n])
 		p.size += n
 		if b = b[n:]; p.size&(piece-1) == 0 {
 			p.sums = append(p.sums, p.last)
@@ -42,13 +41,13 @@ func (p *Pieces) Grow(b []byte) {
 func (p *Pieces) Of(buffer []byte, from, to int) uint32 {
 	first, behind := (from+piece-1)>>pieceBits, min(to>>pieceBits, len(p.sums))
 	if first >= behind {
-		return crc32.Checksum(buffer[from:to], Table)
+		return crc32.Checksum(buffer[from:to], castagnoli)
 	}
-	sum := crc32.Checksum(buffer[from:first<<pieceBits], Table)
+	sum := crc32.Checksum(buffer[from:first<<pieceBits], castagnoli)
 	for _, next := range p.sums[first:behind] {
 		sum = shift(sum) ^ next
 	}
-	return crc32.Update(sum, Table, buffer[behind<<pieceBits:to])
+	return crc32.Update(sum, castagnoli, buffer[behind<<pieceBits:to])
 }
 
 // shift is the share that a sum has in the sum of the same bytes and a piece behind them: a linear map over GF(2), so that it is looked up byte by byte.

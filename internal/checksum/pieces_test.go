@@ -23,7 +23,7 @@ func TestPartsHaveTheSumOfTheirBytes(t *testing.T) {
 			for range 20 {
 				from := random.IntN(at)
 				to := from + random.IntN(at-from+1)
-				if got, want := p.Of(buffer, from, to), crc32.Checksum(buffer[from:to], Table); got != want {
+				if got, want := p.Of(buffer, from, to), crc32.Checksum(buffer[from:to], castagnoli); got != want {
 					t.Fatalf("bytes %d to %d of %d: %08x, not %08x", from, to, at, got, want)
 				}
 			}
@@ -45,7 +45,7 @@ func TestEdgesOfPieces(t *testing.T) {
 			if from > to {
 				continue
 			}
-			if got, want := p.Of(buffer, from, to), crc32.Checksum(buffer[from:to], Table); got != want {
+			if got, want := p.Of(buffer, from, to), crc32.Checksum(buffer[from:to], castagnoli); got != want {
 				t.Errorf("bytes %d to %d: %08x, not %08x", from, to, got, want)
 			}
 		}
@@ -55,7 +55,7 @@ func TestEdgesOfPieces(t *testing.T) {
 // TestASumIsOfWhatArrived changes the buffer after it was summed: the sum is that of what was there, so that the test above does not pass by summing everything again.
 func TestASumIsOfWhatArrived(t *testing.T) {
 	buffer := make([]byte, 4*piece)
-	before := crc32.Checksum(buffer, Table)
+	before := crc32.Checksum(buffer, castagnoli)
 	var p Pieces
 	p.Grow(buffer)
 	buffer[2*piece] = 1
