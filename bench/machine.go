@@ -23,6 +23,7 @@ type machine struct {
 	capacity            // medians
 	Measured []capacity `json:"measured,omitempty"`
 	Files    string     `json:"file_system"`
+	TCP      string     `json:"tcp_congestion_control"` // one that sends at a pace (bbr) is slow over loopback
 	Go       string     `json:"go"`
 }
 
@@ -34,7 +35,7 @@ type capacity struct {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s memory, Linux %s, %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Files, m.Go)
+	return fmt.Sprintf("%s, %d cores, %s memory, Linux %s, %s, %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Files, m.TCP, m.Go)
 }
 
 func describeMachine(dir string) machine {
@@ -58,7 +59,7 @@ func describeMachine(dir string) machine {
 	var kb int64
 	_, _ = fmt.Sscanf(line("/proc/meminfo", "MemTotal"), "%d", &kb)
 	return machine{CPU: line("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: fmt.Sprintf("%.0f GiB", float64(kb)/(1<<20)),
-		Kernel: said("uname", "-r"), Files: said("df", "--output=fstype", dir), Go: runtime.Version()}
+		Kernel: said("uname", "-r"), Files: said("df", "--output=fstype", dir), TCP: said("cat", "/proc/sys/net/ipv4/tcp_congestion_control"), Go: runtime.Version()}
 }
 
 func loadAverage() string {
