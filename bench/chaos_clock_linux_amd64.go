@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,20 +34,36 @@ var asked = []byte{
 // addAt is where the seconds are in asked.
 const addAt = 13
 
-// canJumpClocks says whether jumpClock works here, by trying it on a process that only sleeps.
+// canJumpClocks says whether jumpClock works here, by trying it on a process that only answers.
 func canJumpClocks() error {
-	sleeper := exec.Command("sleep", "60")
-	if err := sleeper.Start(); err != nil {
+	echo := exec.Command("cat")
+	in, err := echo.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := echo.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := echo.Start(); err != nil {
 		return err
 	}
 	defer func() {
-		_ = sleeper.Process.Kill()
-		_ = sleeper.Wait()
+		_ = echo.Process.Kill()
+		_ = echo.Wait()
 	}()
-	return jumpClock(sleeper.Process.Pid, time.Second)
+	// A process that has only just begun its program has no vDSO yet: one that answers has.
+	one := []byte{'x'}
+	if _, err := in.Write(one); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(out, one); err != nil {
+		return err
+	}
+	return jumpClock(echo.Process.Pid, time.Second)
 }
 
-// jumpClock makes the wall clock of a running process differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
+// jumpClock makes the wall clock of a process, which must have begun its program, differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
 func jumpClock(pid int, by time.Duration) error {
 	function, err := findClock(pid)
 	if err != nil {
