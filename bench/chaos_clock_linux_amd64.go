@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,38 +33,26 @@ var asked = []byte{
 // addAt is where the seconds are in asked.
 const addAt = 13
 
-// canJumpClocks says whether jumpClock works here, by trying it on a process that only answers.
+// canJumpClocks says whether jumpClock works here, by trying it on a process that only sleeps.
 func canJumpClocks() error {
-	echo := exec.Command("cat")
-	in, err := echo.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := echo.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := echo.Start(); err != nil {
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
 		return err
 	}
 	defer func() {
-		_ = echo.Process.Kill()
-		_ = echo.Wait()
+		_ = sleeper.Process.Kill()
+		_ = sleeper.Wait()
 	}()
-	// A process that has only just begun its program has no vDSO yet: one that answers has.
-	one := []byte{'x'}
-	if _, err := in.Write(one); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(out, one); err != nil {
-		return err
-	}
-	return jumpClock(echo.Process.Pid, time.Second)
+	return jumpClock(sleeper.Process.Pid, time.Second)
 }
 
-// jumpClock makes the wall clock of a process, which must have begun its program, differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
+// jumpClock makes the wall clock of a running process differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
 func jumpClock(pid int, by time.Duration) error {
 	function, err := findClock(pid)
+	for tries := 0; errors.Is(err, errNoVDSO) && tries < 100; tries++ { // a process has none yet while it begins its program
+		time.Sleep(time.Millisecond)
+		function, err = findClock(pid)
+	}
 	if err != nil {
 		return fmt.Errorf("find the clock of process %d: %w", pid, err)
 	}
@@ -85,6 +72,8 @@ func jumpClock(pid int, by time.Duration) error {
 	return fmt.Errorf("jump the clock of process %d: a thread is always reading it", pid)
 }
 
+var errNoVDSO = errors.New("it has no vDSO")
+
 // span of addresses in a process.
 type span struct{ from, to uint64 }
 
@@ -101,7 +90,7 @@ func findClock(pid int) (span, error) {
 		}
 	}
 	if err != nil || pages.from == 0 {
-		return span{}, errors.Join(errors.New("it has no vDSO"), err)
+		return span{}, errors.Join(errNoVDSO, err)
 	}
 	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {

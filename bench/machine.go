@@ -35,7 +35,7 @@ type capacity struct {
 }
 
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s memory, Linux %s, %s, %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Files, m.TCP, m.Go)
+	return fmt.Sprintf("%s, %d cores, %s memory, Linux %s, %s, TCP by %s, %s", m.CPU, m.Cores, m.Memory, m.Kernel, m.Files, m.TCP, m.Go)
 }
 
 func describeMachine(dir string) machine {
