@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/barnabas-log/barnabas/internal/checksum"
+	"github.com/barnabas-log/barnabas/internal/hugepage"
 )
 
 const (
@@ -46,9 +47,7 @@ func newBuffer(n int) *pooled {
 	if p, _ := buffers[class-minClass].Get().(*pooled); p != nil {
 		return p
 	}
-	p := &pooled{b: make([]byte, 1<<class)}
-	hugePages(p.b)
-	return p
+	return &pooled{b: hugepage.Make(1 << class)}
 }
 
 func (p *pooled) free() {

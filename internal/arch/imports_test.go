@@ -15,7 +15,8 @@ const module = "github.com/barnabas-log/barnabas"
 // graph says which of our packages each package may import. A package that is missing here fails the test: say where it belongs first.
 // Packages below a listed one (log/record) inherit its row, may import it, and may be imported by whoever may import it.
 var graph = map[string][]string{
-	"internal/vfs":         {},
+	"internal/hugepage":    {},
+	"internal/vfs":         {"internal/hugepage"},
 	"internal/checksum":    {},
 	"internal/metrics":     {},
 	"internal/quota":       {},
@@ -29,7 +30,7 @@ var graph = map[string][]string{
 	"internal/transaction": {"internal/coordinator", "partition", "log", "internal/metrics"},
 	"internal/security":    {"internal/metadata"},
 	"protocol": {"partition", "consumergroup", "log", "internal/transaction", "internal/metadata", "internal/security", "internal/quota",
-		"internal/metrics", "internal/checksum"},
+		"internal/metrics", "internal/checksum", "internal/hugepage"},
 	"internal/admin": {"internal/metrics"},
 	"internal/broker": {"protocol", "replication", "consumergroup", "partition", "log", "internal/coordinator", "internal/metadata",
 		"internal/config", "internal/admin", "internal/metrics", "internal/vfs", "internal/quota", "internal/security", "internal/transaction"},

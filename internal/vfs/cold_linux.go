@@ -5,15 +5,12 @@ import (
 	"io"
 	"sync"
 
+	"github.com/barnabas-log/barnabas/internal/hugepage"
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// staging is how many bytes are copied at most for one write.
-	staging = 1 << 20
-	// mostVectors is how many ranges of memory one write may consist of.
-	mostVectors = 64
-)
+// mostVectors is how many ranges of memory one write may consist of.
+const mostVectors = 64
 
 // The states of the second descriptor, which writes around the page cache.
 const (
@@ -21,11 +18,8 @@ const (
 	directRefused = -1 // the file system does not do it
 )
 
-// aligned is memory for what does not lie in memory as it will on the disk.
-var aligned = sync.Pool{New: func() any {
-	b := Aligned(staging)
-	return &b
-}}
+// staging has memory for what does not lie in memory as it will on the disk: a large page each (docs/decisions/0026), which is how much is copied at most for one write.
+var staging sync.Pool
 
 // WriteColdAt writes whole blocks with O_DIRECT, and the ends of the range as usual. A buffer that lies in memory as it will on the disk, at the same place in a block, is written from there; others are
 // copied to memory that is aligned. Not at the same time as Close or another WriteColdAt.
@@ -37,13 +31,18 @@ func (f *osFile) WriteColdAt(buffers [][]byte, position int64) (written int64, e
 	if total < block || !f.openDirect() {
 		return f.WritevAt(buffers, position)
 	}
-	pooled := aligned.Get().(*[]byte)
-	defer aligned.Put(pooled)
-	return f.writeCold(buffers, position, total, *pooled)
+	page, _ := staging.Get().(*hugepage.Page)
+	if page == nil {
+		if page, err = hugepage.NewPage(); err != nil {
+			return f.WritevAt(buffers, position) // no memory to write from
+		}
+	}
+	defer staging.Put(page)
+	return f.writeCold(buffers, position, total, page.B)
 }
 
-// writeCold writes the buffers, of total bytes, with staging for what must be copied.
-func (f *osFile) writeCold(buffers [][]byte, position, total int64, staging []byte) (written int64, err error) {
+// writeCold writes the buffers, of total bytes, with space to copy to.
+func (f *osFile) writeCold(buffers [][]byte, position, total int64, space []byte) (written int64, err error) {
 	rest := advance(append([][]byte(nil), buffers...), 0)
 	for written < total {
 		at, left := position+written, total-written
@@ -53,11 +52,11 @@ func (f *osFile) writeCold(buffers [][]byte, position, total int64, staging []by
 		}
 		var n int
 		if in := at % block; in != 0 || left < block {
-			end := staging[:min(left, block-in)]
+			end := space[:min(left, block-in)]
 			fill(end, rest)
 			n, err = f.WriteAt(end, at)
 		} else {
-			n, err = f.writeBlocks(gather(rest, left&^(block-1), staging), at)
+			n, err = f.writeBlocks(gather(rest, left&^(block-1), space), at)
 		}
 		written += int64(n)
 		if err != nil {
@@ -68,27 +67,27 @@ func (f *osFile) writeCold(buffers [][]byte, position, total int64, staging []by
 	return written, nil
 }
 
-// gather gives the first bytes of the buffers, at most size, in whole blocks: where they lie if that is aligned, else copied to staging, which is.
-func gather(buffers [][]byte, size int64, staging []byte) (vectors [][]byte) {
+// gather gives the first bytes of the buffers, at most size, in whole blocks: where they lie if that is aligned, else copied to space, which is.
+func gather(buffers [][]byte, size int64, space []byte) (vectors [][]byte) {
 	rest, left := append([][]byte(nil), buffers...), int(size)
-	copied := false // the last vector is in staging
+	copied := false // the last vector is in space
 	for left > 0 && len(vectors) < mostVectors {
 		b := rest[0]
 		n := min(len(b), left) &^ (block - 1)
 		if n > 0 && misaligned(b) == 0 {
 			vectors, copied = append(vectors, b[:n]), false
 		} else {
-			n = min((len(b)+block-1)&^(block-1), left, len(staging)) // with what fills its last block
+			n = min((len(b)+block-1)&^(block-1), left, len(space)) // with what fills its last block
 			if n == 0 {
 				break
 			}
-			fill(staging[:n], rest)
+			fill(space[:n], rest)
 			if last := len(vectors) - 1; copied {
 				vectors[last] = vectors[last][:len(vectors[last])+n] // they lie behind each other
 			} else {
-				vectors, copied = append(vectors, staging[:n]), true
+				vectors, copied = append(vectors, space[:n]), true
 			}
-			staging = staging[n:]
+			space = space[n:]
 		}
 		left -= n
 		rest = advance(rest, n)

@@ -97,7 +97,7 @@ func TestReadersBesideColdWrites(t *testing.T) {
 	f := write(t, OS{}, path.Join(t.TempDir(), "a"), "").(*osFile)
 	defer f.Close()
 	needDirect(t, f)
-	const size = 32 << 20
+	const size = 64 << 20
 	at := func(position int64) byte { return byte(position>>12) + byte(position%241) }
 	var written atomic.Int64
 	var readers errgroup.Group
@@ -123,7 +123,7 @@ func TestReadersBesideColdWrites(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(9, 9))
 	for position := int64(0); position < size; {
-		b := make([]byte, 1+random.IntN(1<<20))
+		b := make([]byte, 1+random.IntN(1<<(20+random.IntN(4)))) // of up to 8 MiB: several portions
 		for k := range b {
 			b[k] = at(position + int64(k))
 		}
@@ -145,8 +145,6 @@ func TestReadersBesideColdWrites(t *testing.T) {
 
 // What lies in memory as it will on the disk is not copied; what lies between is, and nothing is left out.
 func TestColdWritesTakeAlignedMemoryWhereItLies(t *testing.T) {
-	pooled := aligned.Get().(*[]byte)
-	defer aligned.Put(pooled)
 	memory := make([]byte, 64*block)
 	memory = memory[-misaligned(memory)&(block-1):]
 	for k := range memory {
@@ -165,7 +163,7 @@ func TestColdWritesTakeAlignedMemoryWhereItLies(t *testing.T) {
 	add(300, 0)         // copied
 	add(4*block, 0)     // in place: 3 blocks
 	size := int64(len(want)) &^ (block - 1)
-	vectors := gather(buffers, size, *pooled)
+	vectors := gather(buffers, size, Aligned(1<<20))
 	var got []byte
 	inPlace := 0
 	for _, v := range vectors {

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package protocol
-
-// hugePages is for Linux.
-func hugePages([]byte) {}
