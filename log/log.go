@@ -105,6 +105,15 @@ func (l *Log) Size() int64 {
 	return sum
 }
 
+// NextPosition is where in its segment the batch behind the newest entry begins, in bytes, unless it begins another segment; -1 if nothing was appended since the log was opened or cut. Safe
+// from any goroutine.
+func (l *Log) NextPosition() int64 {
+	if e := l.recent.newest(); e != nil {
+		return e.end()
+	}
+	return -1
+}
+
 // SegmentInfo describes one segment. LastIndex is the index of its last batch, 0 when it is empty; MaxTimestamp is -1 then.
 type SegmentInfo struct {
 	BaseOffset, NextOffset Offset

@@ -117,3 +117,6 @@ func (r *recent) offset(o Offset, s *segment) *located {
 	}
 	return nil
 }
+
+// newest is the entry that was added last; nil when there is none.
+func (r *recent) newest() *located { return r.before(func(*located) bool { return false }) }

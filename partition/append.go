@@ -54,6 +54,25 @@ func (p *Partition) AppendInternal(batch []byte, acks Acks) (*Pending, error) {
 	return p.propose(batch, acks, -1, v.now)
 }
 
+// NextPosition is where in its file the batch that is appended next will probably begin, in bytes; -1 where that is not known. A batch that lies at the same place in a page of memory need
+// not be moved on its way to the disk. Safe from any goroutine.
+func (p *Partition) NextPosition() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.log.NextPosition()
+	if at < 0 {
+		return -1
+	}
+	for token := p.queue.next - 1; token >= p.queue.first; token-- {
+		if d := p.queue.get(token); d != nil && d.stored {
+			break
+		} else if d != nil {
+			at += int64(d.size)
+		}
+	}
+	return at
+}
+
 // mayAppend refuses early what need not be looked at.
 func (p *Partition) mayAppend(acks Acks, bytes int) error {
 	if err := p.Err(); err != nil {
@@ -76,7 +95,7 @@ func (p *Partition) mayAppend(acks Acks, bytes int) error {
 // propose registers a valid batch and hands it to the group.
 func (p *Partition) propose(batch []byte, acks Acks, appendTime, now int64) (*Pending, error) {
 	h := log.Header(batch)
-	d := &Pending{done: make(chan struct{}), acks: acks, result: AppendResult{BaseOffset: -1, AppendTime: appendTime, LogStart: -1}}
+	d := &Pending{done: make(chan struct{}), acks: acks, size: len(batch), result: AppendResult{BaseOffset: -1, AppendTime: appendTime, LogStart: -1}}
 	d.sequence = sequence{id: -1}
 	if h.ProducerID() >= 0 && !h.Control() {
 		d.sequence = sequenceOf(h)

@@ -593,3 +593,50 @@ func BenchmarkReadAtTheEnd(b *testing.B) {
 		_, _ = r.p.Read(read)
 	}
 }
+
+// Where the next batch will be written is known while others are under way, and when one of them was refused.
+func TestNextPosition(t *testing.T) {
+	r := newReplica(t, Config{})
+	if at := r.p.NextPosition(); at != -1 {
+		t.Errorf("before anything was appended: %d", at)
+	}
+	r.elect(1)
+	var end int64
+	add := func(records int) {
+		t.Helper()
+		batch := plainBatch(records)
+		if _, err := r.p.Append(batch, AcksAll); err != nil {
+			t.Fatal(err)
+		}
+		end += int64(len(batch))
+	}
+	check := func(when string) {
+		t.Helper()
+		if at := r.p.NextPosition(); at != end {
+			t.Errorf("%s: %d, not %d", when, at, end)
+		}
+	}
+	check("an empty log")
+	add(1)
+	add(20)
+	add(3)
+	check("three under way")
+	r.store(2)
+	check("two stored")
+	add(7)
+	check("one more under way")
+	r.commit(1)
+	r.store(1)
+	check("three stored, one committed")
+	r.refuse = errRefused
+	if _, err := r.p.Append(plainBatch(9), AcksAll); err == nil {
+		t.Fatal("not refused")
+	}
+	check("one refused")
+	r.store(10)
+	r.commit(10)
+	check("all committed")
+	if bytes := r.p.Segments()[0].Bytes; bytes != end {
+		t.Errorf("the log has %d bytes, not %d", bytes, end)
+	}
+}

@@ -24,6 +24,7 @@ type Pending struct {
 	token    uint64
 	term     log.Term
 	acks     Acks
+	size     int // bytes
 	sequence sequence
 	original *Pending // the batch under way of which this is a duplicate
 

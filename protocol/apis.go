@@ -41,7 +41,7 @@ type api struct {
 //
 // Versions are those of Kafka 4.4, and older ones where old clients need them (kafkajs and kafka-go look at the maximum only).
 var apis = []api{
-	{key: 0, min: 0, max: 13, begin: (*Server).produce},
+	{key: 0, min: 0, max: maxProduce, begin: (*Server).produce},
 	{key: 1, min: 4, max: 18, begin: (*Server).fetch},
 	{key: 2, min: 0, max: 11, handle: (*Server).listOffsets},
 	{key: 3, min: 0, max: 13, handle: (*Server).metadata},

@@ -172,7 +172,7 @@ func (c *conn) next() (*frame, error) {
 	if c.r.Buffered() < size {
 		c.frameDeadline()
 	}
-	f, err := readFrame(c.ctx, c.r, size, c.server.budget, c.frameDeadline)
+	f, err := readFrame(c.ctx, c.r, size, c.server.budget, c.frameDeadline, c.server.nextPosition)
 	if err != nil {
 		return nil, fmt.Errorf("read a request of %d bytes: %w", size, err)
 	}

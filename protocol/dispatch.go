@@ -28,7 +28,7 @@ func (s *Server) dispatch(c *conn, f *frame) error {
 		return fmt.Errorf("request with API key %d: version %d is not served, %d to %d are", h.key, h.version, row.min, row.max)
 	}
 	figures, received := s.metrics.of(row), time.Now()
-	figures.came(h.version, len(f.bytes)+4)
+	figures.came(h.version, f.size+4)
 	request := c.requestFor(row)
 	request.SetVersion(h.version)
 	id, body, err := parseClient(rest, request.IsFlexible())
@@ -61,7 +61,7 @@ func (s *Server) decode(c *conn, f *frame, row *api, request kmsg.Request, body 
 		return fmt.Errorf("decoded it would take %d bytes, the limit is %d", cost, s.opts.MaxRequestBytes)
 	}
 	if cost > smallFrame {
-		if err := f.reserve(c.ctx, int64(len(f.bytes))+cost); err != nil {
+		if err := f.reserve(c.ctx, int64(f.size)+cost); err != nil {
 			return err
 		}
 	}

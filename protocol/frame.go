@@ -9,9 +9,7 @@ import (
 	"io"
 	"math/bits"
 	"sync"
-	"unsafe"
 
-	"github.com/barnabas-log/barnabas/internal/checksum"
 	"github.com/barnabas-log/barnabas/internal/hugepage"
 )
 
@@ -21,10 +19,6 @@ const (
 	smallFrame = 64 << 10
 	// growth bounds how much more memory than has arrived a frame may hold: 16 MiB when a small frame's worth is there.
 	growth = 256
-	// summedFrom is from where on the pieces of a produce are summed as they arrive: less would still be in the processor's cache when its batches are checked.
-	summedFrom = 256 << 10
-	// portion is how much of it is read at a time. It must stay in the cache until it was summed.
-	portion = 64 << 10
 
 	minClass, maxClass = 10, 24 // pooled buffers hold 2^class bytes: 1 KiB to 16 MiB
 )
@@ -33,10 +27,7 @@ const (
 var buffers [maxClass - minClass + 1]sync.Pool
 
 // pooled is a buffer that goes back to its pool. The box travels with it, so that giving it back allocates nothing.
-type pooled struct {
-	b    []byte
-	sums checksum.Pieces // of a frame's bytes, where summed says so
-}
+type pooled struct{ b []byte }
 
 // newBuffer gives a buffer of at least n bytes; above the largest class it is of exactly n bytes and never pooled.
 func newBuffer(n int) *pooled {
@@ -58,19 +49,36 @@ func (p *pooled) free() {
 	}
 }
 
-// frame is the bytes of one request, without the size prefix.
+// frame is one request, without the size prefix.
 type frame struct {
-	bytes  []byte
+	bytes  []byte // all of it, but the batches that were cut out
+	cuts   []cut  // in order, those that nobody has asked for yet
+	size   int    // bytes on the wire
 	buffer *pooled
+	body   *pooled // what was cut out; nil: nothing
 	charge int64
 	budget *budget
-	summed bool // the buffer has the sums of its pieces
 }
 
-// release gives buffer and charge back. Nothing may refer to the bytes any more.
+// records is the batch of the produce's partition of that number, of which the decoder found in. Numbers must not fall from call to call. summed says that the sum of what its checksum covers
+// is known.
+func (f *frame) records(number int, in []byte) (records []byte, sum uint32, summed bool) {
+	for len(f.cuts) > 0 && f.cuts[0].number < number {
+		f.cuts = f.cuts[1:]
+	}
+	if len(f.cuts) == 0 || f.cuts[0].number != number {
+		return in, 0, false
+	}
+	return f.cuts[0].records, f.cuts[0].sum, true
+}
+
+// release gives buffers and charge back. Nothing may refer to the bytes any more.
 func (f *frame) release() {
 	if f.buffer != nil {
 		f.buffer.free()
+	}
+	if f.body != nil {
+		f.body.free()
 	}
 	f.discharge()
 }
@@ -80,7 +88,7 @@ func (f *frame) discharge() {
 	if f.charge > 0 {
 		f.budget.give(f.charge)
 	}
-	f.charge, f.bytes, f.buffer, f.summed = 0, nil, nil, false
+	f.charge, f.bytes, f.cuts, f.buffer, f.body = 0, nil, nil, nil, nil
 }
 
 // reserve raises the charge to n before the request is decoded, when decoding takes more than the frame itself. It gives the frame's own charge
@@ -121,7 +129,7 @@ func readSize(r *bufio.Reader, limit int) (int, error) {
 
 // readFrame reads the size bytes of a frame. Its buffer grows with what arrives. resume is called after a wait for the budget, which does not count
 // as the client's time.
-func readFrame(ctx context.Context, r io.Reader, size int, b *budget, resume func()) (*frame, error) {
+func readFrame(ctx context.Context, r io.Reader, size int, b *budget, resume func(), where whereabouts) (*frame, error) {
 	have := min(size, smallFrame)
 	buffer := newBuffer(have)
 	if _, err := io.ReadFull(r, buffer.b[:have]); err != nil {
@@ -136,56 +144,34 @@ func readFrame(ctx context.Context, r io.Reader, size int, b *budget, resume fun
 	if have < size {
 		resume()
 	}
-	summed := size >= summedFrom && int16(binary.BigEndian.Uint16(buffer.b)) == keyProduce
-	if summed {
-		buffer.sums.Reset()
-		buffer.sums.Grow(buffer.b[:have])
+	f := &frame{size: size, buffer: buffer, charge: charge, budget: b}
+	if mayTakeApart(buffer.b, size) {
+		err = f.readApart(r, have, where)
+	} else {
+		err = f.readWhole(r, have)
 	}
-	for have < size {
-		larger := newBuffer(min(size, have*growth))
-		copy(larger.b, buffer.b[:have])
-		larger.sums, buffer.sums = buffer.sums, larger.sums
-		buffer.free()
-		buffer = larger
-		want := min(size, len(buffer.b))
-		if summed {
-			err = readSummed(r, buffer, have, want)
-		} else {
-			_, err = io.ReadFull(r, buffer.b[have:want])
-		}
-		if err != nil {
-			buffer.free()
-			b.give(charge)
-			return nil, unexpected(err)
-		}
-		have = want
+	if err != nil {
+		f.release()
+		return nil, unexpected(err)
 	}
-	f := &frame{bytes: buffer.b[:size:size], buffer: buffer, charge: charge, budget: b, summed: summed}
 	return f, nil
 }
 
-// readSummed reads buffer.b[have:want] and sums it, each portion while it is in the cache.
-func readSummed(r io.Reader, buffer *pooled, have, want int) error {
-	for have < want {
-		n, err := r.Read(buffer.b[have:min(want, have+portion)])
-		buffer.sums.Grow(buffer.b[have : have+n])
-		if have += n; err != nil && have < want {
+// readWhole reads what follows behind have bytes of the frame.
+func (f *frame) readWhole(r io.Reader, have int) error {
+	for have < f.size {
+		larger := newBuffer(min(f.size, have*growth))
+		copy(larger.b, f.buffer.b[:have])
+		f.buffer.free()
+		f.buffer = larger
+		want := min(f.size, len(larger.b))
+		if _, err := io.ReadFull(r, larger.b[have:want]); err != nil {
 			return err
 		}
+		have = want
 	}
+	f.bytes = f.buffer.b[:f.size:f.size]
 	return nil
-}
-
-// checksum is the CRC-32C of part, which lies in the frame, if the frame's pieces were summed.
-func (f *frame) checksum(part []byte) (sum uint32, ok bool) {
-	if !f.summed || len(part) == 0 {
-		return 0, false
-	}
-	from := uintptr(unsafe.Pointer(unsafe.SliceData(part))) - uintptr(unsafe.Pointer(unsafe.SliceData(f.bytes)))
-	if from >= uintptr(len(f.bytes)) || len(part) > len(f.bytes)-int(from) {
-		return 0, false
-	}
-	return f.buffer.sums.Of(f.bytes, int(from), int(from)+len(part)), true
 }
 
 // unexpected turns the end of the stream in the middle of a frame into what it is.

@@ -47,6 +47,16 @@ func (s *Server) partitionOf(t *metadata.Topic, number int32) (*partition.Partit
 	return nil, codeNotLeaderOrFollower
 }
 
+// nextPosition is where in its file the next batch of a partition that this node hosts will probably begin; -1 where that is not known.
+func (s *Server) nextPosition(topic []byte, id [16]byte, number int32) int64 {
+	if t, code := topicFor(s.backend.Image(), len(topic) == 0, string(topic), id); code == codeNone {
+		if p, code := s.partitionOf(t, number); code == codeNone {
+			return p.NextPosition()
+		}
+	}
+	return -1
+}
+
 // hosted finds a partition by the topic's name.
 func (s *Server) hosted(image *metadata.Image, topic string, number int32) (*partition.Partition, int16) {
 	t, code := topicNamed(image, topic)

@@ -58,22 +58,22 @@ func (s *Server) produce(_ context.Context, c *call, f *frame) error {
 		in := &req.Topics[i]
 		out := kmsg.NewProduceResponseTopic()
 		out.Topic, out.TopicID = in.Topic, in.TopicID
-		topic, code := topicFor(image, req.Version >= 13, in.Topic, in.TopicID)
+		topic, code := topicFor(image, req.Version >= produceByID, in.Topic, in.TopicID)
 		if topic != nil {
 			out.Topic = topic.Name
 		} else {
 			out.Topic = strings.Clone(in.Topic) // the frame may be gone when the reply is encoded
 		}
 		out.Partitions = r.partitions[next : next+len(in.Partitions)]
-		next += len(in.Partitions)
 		for j := range in.Partitions {
 			at := &out.Partitions[j]
 			*at = kmsg.NewProduceResponseTopicPartition()
 			at.Partition, at.BaseOffset, at.LogStartOffset = in.Partitions[j].Partition, -1, -1
 			if at.ErrorCode = cmp.Or(refusal, code); at.ErrorCode == codeNone {
-				s.append(r, req, topic, at, in.Partitions[j].Records)
+				s.append(r, topic, at, next+j, in.Partitions[j].Records)
 			}
 		}
+		next += len(in.Partitions)
 		r.response.Topics = append(r.response.Topics, out)
 	}
 	c.conn.queue(r)
@@ -108,18 +108,19 @@ func refuseProduce(req *kmsg.ProduceRequest) int16 {
 	return codeNone
 }
 
-// append proposes one batch, or writes down why not.
-func (s *Server) append(r *produceReply, req *kmsg.ProduceRequest, t *metadata.Topic, at *kmsg.ProduceResponseTopicPartition, records []byte) {
+// append proposes one batch, that of the request's partition of this number, or writes down why not.
+func (s *Server) append(r *produceReply, t *metadata.Topic, at *kmsg.ProduceResponseTopicPartition, number int, records []byte) {
 	p, code := s.partitionOf(t, at.Partition)
 	if code == codeNone {
-		err := checkRecords(records, req.Version)
+		records, sum, summed := r.frame.records(number, records)
+		err := checkRecords(records, r.response.Version)
 		var pending *partition.Pending
-		if err == nil {
-			if sum, ok := r.frame.checksum(records[log.ChecksumFrom:]); ok {
-				pending, err = p.AppendSummed(records, sum, r.acks)
-			} else {
-				pending, err = p.Append(records, r.acks)
-			}
+		switch {
+		case err != nil:
+		case summed:
+			pending, err = p.AppendSummed(records, sum, r.acks)
+		default:
+			pending, err = p.Append(records, r.acks)
 		}
 		if err == nil {
 			r.appends = append(r.appends, appending{pending: pending, at: at, topic: t.ID})

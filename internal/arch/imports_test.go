@@ -17,7 +17,6 @@ const module = "github.com/barnabas-log/barnabas"
 var graph = map[string][]string{
 	"internal/hugepage":    {},
 	"internal/vfs":         {"internal/hugepage"},
-	"internal/checksum":    {},
 	"internal/metrics":     {},
 	"internal/quota":       {},
 	"log":                  {"internal/vfs", "internal/metrics"},
@@ -30,7 +29,7 @@ var graph = map[string][]string{
 	"internal/transaction": {"internal/coordinator", "partition", "log", "internal/metrics"},
 	"internal/security":    {"internal/metadata"},
 	"protocol": {"partition", "consumergroup", "log", "internal/transaction", "internal/metadata", "internal/security", "internal/quota",
-		"internal/metrics", "internal/checksum", "internal/hugepage"},
+		"internal/metrics", "internal/hugepage"},
 	"internal/admin": {"internal/metrics"},
 	"internal/broker": {"protocol", "replication", "consumergroup", "partition", "log", "internal/coordinator", "internal/metadata",
 		"internal/config", "internal/admin", "internal/metrics", "internal/vfs", "internal/quota", "internal/security", "internal/transaction"},
