@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +28,7 @@ type machine struct {
 type capacity struct {
 	Disk      float64 `json:"disk_write_mb_per_second,omitempty"` // 1 GiB written in 1 MiB steps, then fdatasync
 	Fdatasync float64 `json:"fdatasync_4k_ms,omitempty"`          // median of 4 KiB appended and synced
-	Sendfile  float64 `json:"sendfile_mb_per_second,omitempty"`   // a file of 256 MiB in the page cache over one loopback connection, dropped by the receiver's kernel
+	Sendfile  float64 `json:"sendfile_mb_per_second,omitempty"`   // a file of 256 MiB in the page cache, from one process to another over loopback, dropped by the receiver's kernel
 }
 
 func (m machine) String() string {
@@ -99,7 +96,7 @@ func (m *machine) measure(dir string) error {
 	if c.Fdatasync, err = syncTime(f); err != nil {
 		return fmt.Errorf("measure fdatasync: %w", err)
 	}
-	if c.Sendfile, err = sendfileRate(f, 256<<20); err != nil {
+	if c.Sendfile, err = sendfileRate(f.Name(), 256<<20); err != nil {
 		return fmt.Errorf("measure sendfile: %w", err)
 	}
 	m.Measured = append(m.Measured, c)
@@ -138,56 +135,4 @@ func syncTime(f *os.File) (float64, error) {
 	}
 	slices.Sort(all)
 	return all[len(all)/2].Seconds() * 1e3, nil
-}
-
-// sendfileRate sends the first size bytes of f, again and again for two seconds, in pieces of 1 MB as a broker does.
-func sendfileRate(f *os.File, size int64) (float64, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	failed := make(chan error, 1)
-	go func() { // ends with the connection
-		c, err := l.Accept()
-		if err != nil {
-			failed <- err
-			return
-		}
-		defer c.Close()
-		limit := time.Now().Add(2 * time.Second)
-		for time.Now().Before(limit) && err == nil {
-			if _, err = f.Seek(0, io.SeekStart); err != nil {
-				break
-			}
-			for sent := int64(0); sent < size && err == nil && time.Now().Before(limit); sent += 1_000_000 {
-				_, err = c.(*net.TCPConn).ReadFrom(io.LimitReader(f, 1_000_000))
-			}
-		}
-		failed <- err
-	}()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	begun, total := time.Now(), 0
-	one := bufio.NewReaderSize(c, 16)
-	for {
-		if _, err := one.Peek(1); err == io.EOF {
-			break
-		} else if err != nil {
-			return 0, err
-		}
-		total += one.Buffered()
-		_, _ = one.Discard(one.Buffered())
-		if err := discard(c.(*net.TCPConn), 999_984); err == io.ErrUnexpectedEOF {
-			break
-		} else if err != nil {
-			return 0, err
-		}
-		total += 999_984
-	}
-	took := time.Since(begun)
-	return float64(total) / 1e6 / took.Seconds(), <-failed
 }

@@ -39,7 +39,7 @@ func main() {
 	for _, p := range plans() {
 		root.AddCommand(newPlan(&o, p))
 	}
-	root.AddCommand(newRun(&o), newList(), newDrive())
+	root.AddCommand(newRun(&o), newList(), newDrive(), newSend())
 	root.AddCommand(newStart(&o), newRecovery(&o), newFrames(&o), newChaos(&o), newFailover(&o), newPartitions(&o), newCompact(&o), newCatchup(&o), newMove(&o), newFaults(&o))
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

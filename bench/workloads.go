@@ -25,7 +25,7 @@ func workloads() []load.Spec {
 		{Name: "single-50c", Kind: load.Produce, Single: true, Clients: 50, Warm: warm},
 		{Name: "consume", Kind: load.Consume, Warm: warm},
 		{Name: "consume-100b", Kind: load.Consume, Size: 100, Preload: 128 << 20, Warm: warm},
-		{Name: "consume-cold", Kind: load.Consume, Cold: true},
+		{Name: "consume-cold", Kind: load.Consume, Cold: true, Preload: 2 << 30},
 		{Name: "consume-100p", Kind: load.Consume, Partitions: 100, Warm: warm},
 		{Name: "consume-10r", Kind: load.Consume, Readers: 10, Warm: warm},
 		{Name: "mixed", Kind: load.Mixed, Warm: warm},
