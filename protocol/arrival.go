@@ -219,7 +219,8 @@ func (a *arrival) records(number int, name []byte, id [16]byte, partition int32)
 // space gives memory for the next n bytes, which begin in a page where the position is in its, if that is not negative.
 func (a *arrival) space(n int, position int64) []byte {
 	if a.body == nil {
-		a.body = newBuffer(a.left + (a.left/alignFrom+1)*memoryPage)
+		most := a.left + (a.left/alignFrom+1)*memoryPage
+		a.body = newBuffer(max(a.left, min(most, 1<<maxClass))) // rather out of place than larger than any that is kept
 	}
 	if position >= 0 {
 		gap := int(uintptr(position)-uintptr(unsafe.Pointer(unsafe.SliceData(a.body.b[a.used:])))) & (memoryPage - 1)
