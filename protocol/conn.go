@@ -37,6 +37,7 @@ type conn struct {
 	ip, host string
 	log      *zap.Logger
 	idle     time.Duration
+	where    whereabouts // Server.nextPosition: made into a value once, not for each frame
 
 	ctx    context.Context // ends when the connection fails or the server is killed
 	cancel context.CancelFunc
@@ -63,7 +64,7 @@ type software struct{ name, version string }
 func newConn(s *Server, nc net.Conn, listener string) *conn {
 	c := &conn{
 		server: s, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), listener: listener,
-		idle: time.Duration(s.opts.MaxIdleMs) * time.Millisecond, drained: make(chan struct{}, 1), written: make(chan struct{}),
+		idle: time.Duration(s.opts.MaxIdleMs) * time.Millisecond, drained: make(chan struct{}, 1), written: make(chan struct{}), where: s.nextPosition,
 	}
 	c.ip = nc.RemoteAddr().String()
 	if host, _, err := net.SplitHostPort(c.ip); err == nil {
@@ -172,7 +173,7 @@ func (c *conn) next() (*frame, error) {
 	if c.r.Buffered() < size {
 		c.frameDeadline()
 	}
-	f, err := readFrame(c.ctx, c.r, size, c.server.budget, c.frameDeadline, c.server.nextPosition)
+	f, err := readFrame(c.ctx, c.r, size, c.server.budget, c.frameDeadline, c.where)
 	if err != nil {
 		return nil, fmt.Errorf("read a request of %d bytes: %w", size, err)
 	}
