@@ -10,7 +10,8 @@
 //
 // Produces are different: they are pipelined (produce.go). The reader validates and proposes, queues the reply, and reads on; a second goroutine,
 // started by the first produce, waits for the outcomes in order and writes them, several at a time when several are ready. Any other request
-// waits until the produces before it were answered, so replies leave in the order of their requests, always.
+// waits until the produces before it were answered, so replies leave in the order of their requests, always. A large one is taken apart while it arrives, so that its
+// batches need not be moved again on their way to the disk (arrival.go).
 //
 // Fetch (fetch.go) has its own encoder: the bytes around the records come from memory and the records straight from the segment's file.
 //
