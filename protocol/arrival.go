@@ -20,6 +20,8 @@ const (
 	apartTo = smallFrame * growth
 	// portion is how much of a batch is read at a time. It must stay in the cache until it was summed.
 	portion = 64 << 10
+	// sip is how much is read at a time, and copied, of what lies between large batches.
+	sip = 16 << 10
 	// cutFrom is how large a batch must be to be taken out. It bounds how many there are.
 	cutFrom = 512
 	// alignFrom is how large one must be to be laid where the disk wants it.
@@ -50,11 +52,12 @@ type whereabouts func(name []byte, id [16]byte, partition int32) int64
 // arrival reads one produce.
 type arrival struct {
 	r     io.Reader
-	head  []byte // the part of the frame that is there already, as far as it was not used
-	left  int    // bytes of the frame that were not used, those of head included
+	head  []byte  // what was read and not used yet
+	more  *pooled // where more is read to; nil: only the beginning was needed so far
+	left  int     // bytes of the frame that were not used, those of head included
 	where whereabouts
 
-	rest []byte // the frame without the batches that were taken out. It overwrites the head, and never overtakes it
+	rest []byte // the frame without the batches that were taken out. It overwrites the head that was there first, and never overtakes it
 	body *pooled
 	used int // of body
 	cuts []cut
@@ -80,6 +83,9 @@ func (f *frame) readApart(r io.Reader, have int, where whereabouts) error {
 	a.request()
 	a.bad = false
 	a.take(a.left) // behind what is wrong, or behind the request
+	if a.more != nil {
+		a.more.free()
+	}
 	f.bytes, f.body, f.cuts = a.rest, a.body, a.cuts
 	return a.err
 }
@@ -119,7 +125,7 @@ func (a *arrival) request() {
 // over says that there is no more to be read.
 func (a *arrival) over() bool { return a.bad || a.err != nil }
 
-// take moves n bytes to the rest, and returns them there, where they stay: nil for none.
+// take moves n bytes to the rest, and returns them there, where they stay: nil if there are none, or not as many.
 func (a *arrival) take(n int) []byte {
 	if n <= 0 || a.over() {
 		return nil
@@ -129,14 +135,28 @@ func (a *arrival) take(n int) []byte {
 		return nil
 	}
 	at := len(a.rest)
-	ready := min(n, len(a.head))
-	a.rest = append(a.rest, a.head[:ready]...)
-	a.head, a.left = a.head[ready:], a.left-n
-	if ready < n {
-		a.rest = append(a.rest, make([]byte, n-ready)...)
-		_, a.err = io.ReadFull(a.r, a.rest[at+ready:])
+	for n > 0 && a.ready() {
+		m := min(n, len(a.head))
+		a.rest = append(a.rest, a.head[:m]...)
+		a.head, a.left, n = a.head[m:], a.left-m, n-m
+	}
+	if n > 0 {
+		return nil
 	}
 	return a.rest[at:]
+}
+
+// ready reads more of the frame, which is not at its end, if nothing is there.
+func (a *arrival) ready() bool {
+	if len(a.head) > 0 {
+		return true
+	}
+	if a.more == nil {
+		a.more = newBuffer(sip)
+	}
+	n, err := io.ReadAtLeast(a.r, a.more.b[:min(a.left, sip)], 1)
+	a.head, a.err = a.more.b[:n], err
+	return err == nil
 }
 
 func (a *arrival) int16() int {
@@ -213,7 +233,6 @@ func (a *arrival) records(number int, name []byte, id [16]byte, partition int32)
 	}
 	b := a.space(n, position)
 	a.cuts = append(a.cuts, cut{number, b, a.read(b)})
-	a.left -= n
 }
 
 // space gives memory for the next n bytes, which begin in a page where the position is in its, if that is not negative.
@@ -235,16 +254,19 @@ func (a *arrival) space(n int, position int64) []byte {
 
 // read fills b, and returns the sum of what a batch's checksum covers, each portion of which is summed as it comes.
 func (a *arrival) read(b []byte) (sum uint32) {
-	have := copy(b, a.head)
-	a.head = a.head[have:]
-	sum = crc32.Checksum(b[min(have, log.ChecksumFrom):have], castagnoli)
-	for have < len(b) {
-		n, err := a.r.Read(b[have:min(len(b), have+portion)])
-		sum = crc32.Update(sum, castagnoli, b[max(have, min(have+n, log.ChecksumFrom)):have+n])
-		if have += n; err != nil && have < len(b) {
-			a.err = err
+	for have := 0; have < len(b); {
+		var n int
+		if len(a.head) == 0 && len(b)-have >= sip {
+			n, a.err = io.ReadAtLeast(a.r, b[have:min(len(b), have+portion)], 1)
+		} else if a.ready() {
+			n = copy(b[have:], a.head)
+			a.head = a.head[n:]
+		}
+		if a.err != nil {
 			return 0
 		}
+		sum = crc32.Update(sum, castagnoli, b[max(have, min(have+n, log.ChecksumFrom)):have+n])
+		have, a.left = have+n, a.left-n
 	}
 	return sum
 }

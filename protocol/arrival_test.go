@@ -144,6 +144,43 @@ func TestAProduceTakenApartIsWhatWasSent(t *testing.T) {
 	}
 }
 
+// countedReads counts the reads.
+type countedReads struct {
+	io.Reader
+	reads int
+}
+
+func (c *countedReads) Read(b []byte) (int, error) {
+	c.reads++
+	return c.Reader.Read(b)
+}
+
+// TestSmallBatchesAreReadTogether: a read is a system call.
+func TestSmallBatchesAreReadTogether(t *testing.T) {
+	for _, size := range []int{600, 4 << 10, 15 << 10, 100 << 10} {
+		req := produceTo("t", 0, 9, -1, nil)
+		topic := &req.Topics[0]
+		for total := 0; total < 4<<20; total += size {
+			p := kmsg.NewProduceRequestTopicPartition()
+			p.Records = make([]byte, size)
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		sent := request(t, req)
+		r := countedReads{Reader: bytes.NewReader(sent)}
+		f, err := readFrame(t.Context(), &r, len(sent), newBudget(1<<30), func() {}, nowhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f.cuts) != len(topic.Partitions)-1 {
+			t.Errorf("batches of %d bytes: %d of %d were cut out", size, len(f.cuts), len(topic.Partitions)-1)
+		}
+		if most := len(sent)/sip + 2; r.reads > most {
+			t.Errorf("batches of %d bytes: %d bytes in %d reads, at most %d are allowed", size, len(sent), r.reads, most)
+		}
+		f.release()
+	}
+}
+
 // TestABatchIsSummedAsItArrived changes what arrived afterwards: the sum is that of what came.
 func TestABatchIsSummedAsItArrived(t *testing.T) {
 	sent := request(t, produceTo("t", 0, 9, -1, filled(500<<10)))
