@@ -64,9 +64,11 @@ func (p *Partition) NextPosition() int64 {
 		return -1
 	}
 	for token := p.queue.next - 1; token >= p.queue.first; token-- {
-		if d := p.queue.get(token); d != nil && d.stored {
-			break
-		} else if d != nil {
+		switch d := p.queue.get(token); {
+		case d == nil: // it failed
+		case d.stored:
+			return at
+		default:
 			at += int64(d.size)
 		}
 	}
