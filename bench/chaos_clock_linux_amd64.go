@@ -46,16 +46,8 @@ func canJumpClocks() error {
 	return jumpClock(sleeper.Process.Pid, time.Second)
 }
 
-// jumpClock makes the wall clock of a running process differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
+// jumpClock makes the wall clock of a process differ from the machine's, by a whole number of seconds. Monotonic clocks go on as before.
 func jumpClock(pid int, by time.Duration) error {
-	function, err := findClock(pid)
-	for tries := 0; errors.Is(err, errNoVDSO) && tries < 100; tries++ { // a process has none yet while it begins its program
-		time.Sleep(time.Millisecond)
-		function, err = findClock(pid)
-	}
-	if err != nil {
-		return fmt.Errorf("find the clock of process %d: %w", pid, err)
-	}
 	code := slices.Clone(asked)
 	binary.LittleEndian.PutUint64(code[addAt:], uint64(int64(by/time.Second)))
 	process, err := os.FindProcess(pid)
@@ -63,7 +55,7 @@ func jumpClock(pid int, by time.Duration) error {
 		return err
 	}
 	for range 100 {
-		done, err := whileStopped(process, function, code)
+		done, err := whileStopped(process, code)
 		if done || err != nil {
 			return err
 		}
@@ -71,8 +63,6 @@ func jumpClock(pid int, by time.Duration) error {
 	}
 	return fmt.Errorf("jump the clock of process %d: a thread is always reading it", pid)
 }
-
-var errNoVDSO = errors.New("it has no vDSO")
 
 // span of addresses in a process.
 type span struct{ from, to uint64 }
@@ -90,7 +80,7 @@ func findClock(pid int) (span, error) {
 		}
 	}
 	if err != nil || pages.from == 0 {
-		return span{}, errors.Join(errNoVDSO, err)
+		return span{}, errors.Join(errors.New("it has no vDSO"), err)
 	}
 	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {
@@ -117,14 +107,22 @@ func findClock(pid int) (span, error) {
 	return span{}, errors.New("its vDSO has no clock_gettime")
 }
 
-// whileStopped writes code to the beginning of function while no thread runs. It does nothing, and says so, if one of them was stopped within it.
-func whileStopped(process *os.Process, function span, code []byte) (done bool, err error) {
+// whileStopped writes code to the beginning of clock_gettime while no thread runs. It does nothing, and says so, if one of them was stopped within it. A process that is only just beginning its
+// program has the function by the time it has stopped.
+func whileStopped(process *os.Process, code []byte) (done bool, err error) {
 	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, process.Signal(syscall.SIGCONT)) }()
-	within, err := stoppedWithin(process.Pid, function)
-	if err != nil || within {
+	threads, err := stopped(process.Pid)
+	if err != nil {
+		return false, err
+	}
+	function, err := findClock(process.Pid)
+	if err != nil {
+		return false, fmt.Errorf("find the clock of process %d: %w", process.Pid, err)
+	}
+	if within, err := anyWithin(threads, function); err != nil || within {
 		return false, err
 	}
 	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", process.Pid), os.O_RDWR, 0)
@@ -136,37 +134,40 @@ func whileStopped(process *os.Process, function span, code []byte) (done bool, e
 	return err == nil, err
 }
 
-// stoppedWithin waits until all threads are stopped, and says whether one of them is within the function.
-func stoppedWithin(pid int, function span) (bool, error) {
+// stopped waits until all threads of a process are stopped, and returns their directories.
+func stopped(pid int) ([]string, error) {
 	for range 1000 {
-		states, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		if err != nil || len(states) == 0 {
-			return false, errors.Join(errors.New("the process is gone"), err)
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		if err != nil || len(threads) == 0 {
+			return nil, errors.Join(errors.New("the process is gone"), err)
 		}
-		running := false
-		for _, s := range states {
-			b, err := os.ReadFile(s)
-			running = running || err == nil && !bytes.Contains(b, []byte(") T "))
+		running := slices.ContainsFunc(threads, func(thread string) bool {
+			b, err := os.ReadFile(filepath.Join(thread, "stat"))
+			return err == nil && !bytes.Contains(b, []byte(") T "))
+		})
+		if !running {
+			return threads, nil
 		}
-		if running {
-			time.Sleep(100 * time.Microsecond)
-			continue
-		}
-		for _, s := range states {
-			b, err := os.ReadFile(filepath.Join(filepath.Dir(s), "syscall")) // ends with stack pointer and program counter
-			if err != nil {
-				return false, err
-			}
-			fields := strings.Fields(string(b))
-			var at uint64
-			if _, err := fmt.Sscanf(fields[len(fields)-1], "0x%x", &at); err != nil {
-				return false, fmt.Errorf("where thread %s is: %q: %w", filepath.Dir(s), b, err)
-			}
-			if at >= function.from && at < function.to {
-				return true, nil
-			}
-		}
-		return false, nil
+		time.Sleep(100 * time.Microsecond)
 	}
-	return false, errors.New("it does not stop")
+	return nil, errors.New("it does not stop")
+}
+
+// anyWithin says whether one of the threads, which are stopped, is within the function.
+func anyWithin(threads []string, function span) (bool, error) {
+	for _, thread := range threads {
+		b, err := os.ReadFile(filepath.Join(thread, "syscall")) // ends with stack pointer and program counter
+		if err != nil {
+			return false, err
+		}
+		fields := strings.Fields(string(b))
+		var at uint64
+		if _, err := fmt.Sscanf(fields[len(fields)-1], "0x%x", &at); err != nil {
+			return false, fmt.Errorf("where thread %s is: %q: %w", thread, b, err)
+		}
+		if at >= function.from && at < function.to {
+			return true, nil
+		}
+	}
+	return false, nil
 }

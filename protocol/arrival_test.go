@@ -223,6 +223,23 @@ func TestAProduceThatEndsEarly(t *testing.T) {
 	}
 }
 
+// TestAPanicWhileAProduceArrives ends the connection, and what the frame was charged comes back.
+func TestAPanicWhileAProduceArrives(t *testing.T) {
+	sent := request(t, produceTo("t", 0, 9, -1, filled(500<<10)))
+	b := newBudget(1 << 30)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = readFrame(t.Context(), bytes.NewReader(sent), len(sent), b, func() {}, func([]byte, [16]byte, int32) int64 { panic("lost") })
+	}()
+	if !b.free.TryAcquire(b.capacity) {
+		t.Error("the budget is not whole")
+	}
+}
+
 // TestLargeBatchesLieAsOnTheDisk reads several produces before the first is stored: each batch lies in a page of memory where its partition writes it.
 func TestLargeBatchesLieAsOnTheDisk(t *testing.T) {
 	s := serve(t, Options{})

@@ -145,15 +145,21 @@ func readFrame(ctx context.Context, r io.Reader, size int, b *budget, resume fun
 		resume()
 	}
 	f := &frame{size: size, buffer: buffer, charge: charge, budget: b}
+	all := false
+	defer func() {
+		if !all { // or a panic on the way
+			f.discharge()
+		}
+	}()
 	if mayTakeApart(buffer.b, size) {
 		err = f.readApart(r, have, where)
 	} else {
 		err = f.readWhole(r, have)
 	}
 	if err != nil {
-		f.release()
 		return nil, unexpected(err)
 	}
+	all = true
 	return f, nil
 }
 

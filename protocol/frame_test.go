@@ -25,12 +25,18 @@ func nowhere([]byte, [16]byte, int32) int64 { return -1 }
 // TestFramesAreWhatWasSent reads frames of all sizes that are read differently.
 func TestFramesAreWhatWasSent(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, size := range []int{100, smallFrame, smallFrame + 1, 3<<20 + 5, 16 << 20, 33<<20 + 1} {
+	for k, size := range []int{100, smallFrame, smallFrame + 1, 3<<20 + 5, 16 << 20, 33<<20 + 1, apartTo + 1} {
 		sent := make([]byte, size)
 		for i := range sent {
 			sent[i] = byte(i*7 + i>>8)
 		}
-		sent[0], sent[1] = 0, byte(keyFetch)
+		sent[0], sent[1], sent[2], sent[3] = 0, byte(keyFetch), 0, produceFlexible
+		if k%2 == 0 { // a produce that is not taken apart: of a version that is not served, or too large
+			sent[1], sent[3] = byte(keyProduce), 0
+		}
+		if size > apartTo {
+			sent[1], sent[3] = byte(keyProduce), produceFlexible
+		}
 		for range 2 { // the second time in a buffer that was used before
 			b := newBudget(1 << 30)
 			f, err := readFrame(context.Background(), crumbs{bytes.NewReader(sent), random}, size, b, func() {}, nowhere)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/barnabas-log/barnabas/log"
 	"github.com/barnabas-log/barnabas/partition"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap"
@@ -41,6 +43,11 @@ func FuzzReadFrame(f *testing.F) {
 		if err == nil {
 			if frame.cuts == nil && !bytes.Equal(frame.bytes, in[4:4+size]) {
 				t.Fatalf("%x is not %x", frame.bytes, in[4:4+size])
+			}
+			for _, c := range frame.cuts {
+				if !bytes.Contains(in[4:4+size], c.records) || c.sum != crc32.Checksum(c.records[log.ChecksumFrom:], castagnoli) {
+					t.Fatalf("batch %d, %x, of %x has the sum %08x", c.number, c.records, in[4:4+size], c.sum)
+				}
 			}
 			frame.release()
 		} else if len(in)-4 >= size {
